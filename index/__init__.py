@@ -1,0 +1,1 @@
+"""What the catalogue stores, how it is searched, and how well."""

@@ -1,0 +1,393 @@
+"""The catalogue: the one door to everything findalike knows about a shop's products."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import filelock
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from index import upkeep
+from index.adding import (
+    DEFAULT_OPTIONS,
+    AddOptions,
+    AddReport,
+    Progress,
+    add_products,
+    ignore,
+    silent,
+)
+from index.calibration import Calibration, learn_space, learn_verdicts
+from index.feeds import Reject
+from index.products import ProductTable
+from index.query import Answer, Query
+from index.ranking import Asked, answer_queries, ask
+from index.space import plain_space
+from index.tables import (
+    calibrations,
+    checksum,
+    connect,
+    damaged,
+    read_setting,
+    translated,
+    write_setting,
+)
+from index.vectors import VectorStore
+from vision.backbones import resolve_spec
+from vision.encoder import Encoder
+from vision.errors import CatalogueBusy, CatalogueError
+from vision.models import BUILTIN
+
+DATABASE = "catalogue.sqlite"
+SNAPSHOT = "index.safetensors"
+
+# The ranking space is learnt anew when the catalogue has grown or shrunk by this share since.
+_LEARN_AGAIN = 0.2
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The store in memory with what it was built for; replaced as a whole, never half."""
+
+    store: VectorStore
+    calibration: Calibration
+    generation: int
+
+
+class Catalogue:
+    """A shop's products, ready to be searched; made by ``Catalogue.open``.
+
+    Any number of processes and threads may search a catalogue while one writes to it; each search
+    sees what was committed when it began. Writing methods raise CatalogueBusy while another
+    process writes.
+    """
+
+    def __init__(
+        self, path: Path, engine: sa.Engine, encoder_spec: str, fingerprint: str, identity: str
+    ) -> None:
+        self.path = path
+        self.engine = engine
+        self.encoder_spec = encoder_spec
+        self.fingerprint = fingerprint
+        self.identity = identity
+        self._current: _Index | None = None
+        self._guard = threading.RLock()
+        self._lock = filelock.FileLock(path / "write.lock")
+
+    # --- opening -------------------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path = "catalogue",
+        *,
+        encoder: str | None = None,
+        create: bool = False,
+        database: str | None = None,
+    ) -> Catalogue:
+        """Open the catalogue in a folder, or with ``create`` make it where there is none.
+
+        ``encoder`` names the encoder of a new catalogue (default: the built-in one); a catalogue
+        that exists keeps its own. ``database`` is the SQLAlchemy address of a PostgreSQL server
+        that takes the place of the folder's SQLite file (default: FINDALIKE_DATABASE, if set).
+        Raises CatalogueError where there is no catalogue, or it is damaged or of another encoder.
+        """
+        path = Path(path)
+        database = database or os.environ.get("FINDALIKE_DATABASE")
+        exists = bool(database) or (path / DATABASE).is_file()
+        if not exists and not create:
+            raise CatalogueError(
+                f"There is no catalogue in {path}. Make one with: findalike add PHOTOS "
+                f"--catalogue {path}"
+            )
+        if path.exists() and not path.is_dir():
+            raise CatalogueError(f"{path} is a file; a catalogue is a folder. Name another place.")
+        wanted = resolve_spec(encoder) if encoder else None
+        loaded = None if exists else Encoder.load(wanted or BUILTIN)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogueError(f"{path} cannot be made ({error.strerror}).") from error
+        engine = connect(database or f"sqlite:///{path / DATABASE}")
+        with translated(), engine.begin() as connection:
+            spec = read_setting(connection, "encoder")
+            fingerprint = read_setting(connection, "fingerprint")
+            identity = read_setting(connection, "identity")
+            if spec is None:
+                if not create:
+                    raise damaged("it does not say which encoder it was made with")
+                loaded = loaded or Encoder.load(wanted or BUILTIN)
+                spec, fingerprint = loaded.spec, loaded.fingerprint
+                identity = uuid.uuid4().hex
+                write_setting(connection, "identity", identity)
+                write_setting(connection, "encoder", spec)
+                write_setting(connection, "fingerprint", fingerprint)
+        if wanted is not None and wanted != spec:
+            raise CatalogueError(
+                f"This catalogue was made with the encoder {spec}, and embeddings of two encoders "
+                f"cannot be compared. Leave out --encoder, or make another catalogue: "
+                f"--catalogue OTHER --encoder {wanted}"
+            )
+        catalogue = cls(path, engine, spec, fingerprint, identity)
+        if loaded is not None and loaded.spec == spec:
+            catalogue.__dict__["encoder"] = loaded
+        return catalogue
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The catalogue's encoder, loaded at first use and checked against its fingerprint."""
+        encoder = Encoder.load(self.encoder_spec)
+        if encoder.fingerprint != self.fingerprint:
+            raise CatalogueError(
+                f"The encoder {self.encoder_spec} is not the one this catalogue was made with: its "
+                f"weights or preprocessing changed (fingerprint {encoder.fingerprint[:12]}, the "
+                f"catalogue has {self.fingerprint[:12]}). Put the old weights back, or make a new "
+                f"catalogue with the new ones."
+            )
+        return encoder
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Catalogue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- searching -----------------------------------------------------------------------------
+
+    def search(self, query: Query) -> Answer:
+        """Answer one query with up to ``query.k`` distinct products, best first.
+
+        Raises QueryError for a query that makes no sense, UnreadableImage for its photo.
+        """
+        return self.search_many([query])[0]
+
+    def search_many(self, queries: Sequence[Query]) -> list[Answer]:
+        """Answer many queries at once, each as ``search`` does, embedding and searching in batches."""
+        started = time.perf_counter()
+        with self.reading() as table:
+            index = self.index(table)
+            opened = time.perf_counter()
+            asked = ask(queries, self.encoder, index.calibration.space, index.store, table)
+            answers = answer_queries(asked, index.store, index.calibration.verdicts, table)
+        for answer in answers:
+            answer.milliseconds["open"] = (opened - started) * 1000 / len(queries)
+        return answers
+
+    def find(self, asked: Asked) -> list[Answer]:
+        """Answer queries that are embedded already: the second half of ``search_many``."""
+        with self.reading() as table:
+            index = self.index(table)
+            return answer_queries(asked, index.store, index.calibration.verdicts, table)
+
+    def embed(self, queries: Sequence[Query]) -> Asked:
+        """Read and embed queries: the first half of ``search_many``."""
+        with self.reading() as table:
+            index = self.index(table)
+            return ask(queries, self.encoder, index.calibration.space, index.store, table)
+
+    # --- changing ------------------------------------------------------------------------------
+
+    def add(
+        self,
+        sources: Sequence[str | Path],
+        *,
+        options: AddOptions = DEFAULT_OPTIONS,
+        reject: Callable[[Reject], None] = ignore,
+        progress: Progress = silent,
+    ) -> AddReport:
+        """Add the products of feeds, folders, archives or pictures.
+
+        Batches are committed as they finish, and what is already there is not done again, so that
+        an interrupted call is taken up by making it once more. ``reject`` is told of everything
+        that was passed over, ``progress`` of (stage, done, total). Raises FeedError for a source
+        that cannot be read at all.
+        """
+        with self.writing():
+            report = add_products(self, sources, options, reject, progress)
+            self.settle(progress=progress)
+        return report
+
+    def remove(self, product_ids: Sequence[str]) -> int:
+        """Remove products with their pictures and embeddings; ids that do not exist are an error.
+
+        Returns how many were removed. Raises QueryError naming the unknown ids; then none is.
+        """
+        with self.writing():
+            count = upkeep.remove_products(self, product_ids)
+            self.settle()
+        return count
+
+    def rebuild(self, *, progress: Progress = silent) -> None:
+        """Build the index anew from the stored embeddings, and learn space and verdicts anew."""
+        with self.writing():
+            self.settle(learn=True, progress=progress)
+
+    def info(self) -> dict[str, Any]:
+        """Return what the catalogue holds, as documented for ``findalike info --json``."""
+        with self.reading() as table:
+            counts = table.counts()
+            known = self._stored_calibration(table.connection)
+            facts: dict[str, Any] = {
+                "catalogue": str(self.path),
+                "database": self.engine.url.render_as_string(hide_password=True),
+                "products": counts["products"],
+                "pictures": counts["views"],
+                "images": counts["images"],
+                "generation": table.generation(),
+                "encoder": self.encoder_spec,
+                "fingerprint": self.fingerprint,
+            }
+        snapshot = self.path / SNAPSHOT
+        facts["index_bytes"] = snapshot.stat().st_size if snapshot.is_file() else 0
+        facts["colour_weight"] = known.space.colour_weight if known else None
+        facts["verdicts"] = known.verdicts.as_dict() if known and known.verdicts else None
+        facts["calibrated_on_pictures"] = known.pictures if known else 0
+        return facts
+
+    # --- the derived index ---------------------------------------------------------------------
+
+    def index(self, table: ProductTable) -> _Index:
+        """Return the index as of the last commit, brought up to date if it is behind."""
+        with self._guard:
+            generation = table.generation()
+            current = self._current
+            if current is not None and current.generation == generation:
+                return current
+            calibration = self._stored_calibration(table.connection)
+            if calibration is None:
+                calibration = Calibration(plain_space(self.encoder.dim), None, 0, 0)
+            if current is None:
+                current = self._load(calibration)
+                counted = False
+            else:
+                counted = True
+            if current is not None and current.calibration.space_id == calibration.space_id:
+                current = self._catch_up(table, current, generation)
+            else:
+                current = None
+            if current is None or not (
+                counted or len(current.store) == table.indexed(self.fingerprint)
+            ):
+                current = self._build(table, calibration, generation)
+            self._current = current
+            return current
+
+    def settle(self, *, learn: bool = False, progress: Progress = silent) -> None:
+        """After a change: learn space and verdicts anew where needed, and write the snapshot."""
+        with self.reading() as table:
+            known = self._stored_calibration(table.connection)
+            pictures = table.indexed(self.fingerprint)
+            stale = known is None or abs(pictures - known.pictures) > _LEARN_AGAIN * known.pictures
+            fresh = self._learn(table, pictures, progress) if pictures and (learn or stale) else None
+        if fresh is not None:
+            content = fresh.calibration.to_bytes()
+            with self.changing() as table:
+                table.connection.execute(
+                    sa.delete(calibrations).where(calibrations.c.fingerprint == self.fingerprint)
+                )
+                generation = table.next_generation()
+                table.connection.execute(
+                    sa.insert(calibrations).values(
+                        fingerprint=self.fingerprint, content=content,
+                        generation=generation, crc=checksum(content),
+                    )
+                )  # fmt: skip
+            self._current = _Index(fresh.store, fresh.calibration, generation)
+        with self.reading() as table:
+            index = self.index(table)
+        index.store.save(
+            self.path / SNAPSHOT, generation=index.generation, space=self._space_stamp(index)
+        )
+
+    def _learn(self, table: ProductTable, pictures: int, progress: Progress) -> _Index:
+        """Learn a new space, build the index in it, and learn verdicts by searching that."""
+        progress("learn", 0, 2)
+        space, weight_from = learn_space(table, self.fingerprint)
+        bare = Calibration(space, None, pictures, weight_from)
+        index = self._build(table, bare, table.generation())
+        progress("learn", 1, 2)
+        verdicts = learn_verdicts(table, index.store, space, self.encoder)
+        progress("learn", 2, 2)
+        return replace(index, calibration=replace(bare, verdicts=verdicts))
+
+    def _space_stamp(self, index: _Index) -> str:
+        """Name the space and the very catalogue: two may share a space but never their row ids."""
+        return f"{self.identity}/{index.calibration.space_id}"
+
+    def _stored_calibration(self, connection: Connection) -> Calibration | None:
+        row = connection.execute(
+            sa.select(calibrations).where(calibrations.c.fingerprint == self.fingerprint)
+        ).first()
+        if row is not None and checksum(row.content) != row.crc:
+            raise damaged("the calibration does not match its checksum")
+        return None if row is None else Calibration.from_bytes(row.content)
+
+    def _load(self, calibration: Calibration) -> _Index | None:
+        """Return the index in the snapshot, None if there is none that can be trusted."""
+        empty = _Index(VectorStore(calibration.space.dim), calibration, 0)
+        found = VectorStore.load(
+            self.path / SNAPSHOT, dim=calibration.space.dim, space=self._space_stamp(empty)
+        )
+        return None if found is None else _Index(found[0], calibration, found[1])
+
+    def _catch_up(
+        self, table: ProductTable, index: _Index, generation: int
+    ) -> _Index | None:
+        """Return the index with what changed since its generation; None if it is from elsewhere."""
+        if index.generation > generation:
+            return None  # a snapshot of another, later database
+        calibration = index.calibration
+        removed = table.removed(index.generation)
+        if len(removed):
+            index.store.remove(removed)
+        for rows in table.rows(self.fingerprint, after=index.generation):
+            vectors = calibration.space.project(rows.vectors, rows.colours)
+            index.store.update(rows.ids, rows.product_keys, vectors)
+        return _Index(index.store, calibration, generation)
+
+    def _build(self, table: ProductTable, calibration: Calibration, generation: int) -> _Index:
+        store = VectorStore(calibration.space.dim)
+        for rows in table.rows(self.fingerprint):
+            vectors = calibration.space.project(rows.vectors, rows.colours)
+            store.update(rows.ids, rows.product_keys, vectors)
+        return _Index(store, calibration, generation)
+
+    # --- transactions --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[ProductTable]:
+        """Open one consistent view of the database."""
+        with translated(), self.engine.begin() as connection:
+            yield ProductTable(connection)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[ProductTable]:
+        """Open one transaction: all of it is committed at the end, or none."""
+        with translated(), self.engine.begin() as connection:
+            yield ProductTable(connection)
+
+    @contextlib.contextmanager
+    def writing(self, wait: float = 5.0) -> Iterator[None]:
+        """Be the one writer; raises CatalogueBusy after ``wait`` seconds of waiting for another."""
+        try:
+            with self._lock.acquire(timeout=wait), upkeep.database_lock(self.engine):
+                yield
+        except filelock.Timeout as error:
+            raise CatalogueBusy(
+                f"Another findalike process is writing to the catalogue in {self.path}. Nothing was "
+                f"changed; run the command again when that one has finished."
+            ) from error

@@ -1,0 +1,128 @@
+"""A question to the catalogue and its answer, as plain data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from index.filters import Condition, parse_filter
+from index.product import Product
+from vision.errors import QueryError
+from vision.images import Image, Region
+
+Verdict = Literal["exact", "similar", "not stocked"]
+
+MAX_K = 1000
+DEFAULT_WEIGHTS = {"photo": 1.0, "text": 1.0, "not": 0.5, "like": 1.0}
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: a photo, words, a product, or several of these together.
+
+    ``photo`` is a path, the file's bytes, or an Image; ``region`` the part of it that counts;
+    ``text`` and ``not_text`` words that should and should not fit; ``like`` the id of a product
+    (which is left out of the answer). ``where`` holds conditions as text ("price<20") that all must
+    hold. ``weights`` changes how much each part counts (see DEFAULT_WEIGHTS). Raises QueryError
+    when nothing is asked or something makes no sense.
+    """
+
+    photo: str | Path | bytes | Image | None = None
+    region: Region | None = None
+    text: str = ""
+    not_text: str = ""
+    like: str = ""
+    where: tuple[str, ...] = ()
+    weights: dict[str, float] = field(default_factory=dict)
+    k: int = 10
+
+    def __post_init__(self) -> None:
+        if self.photo is None and not self.text.strip() and not self.like:
+            raise QueryError(
+                "Nothing to look for: give a photo, words (--text) or a product (--like)."
+                if not self.not_text
+                else "Words to avoid need something to look for: add a photo, words or a product."
+            )
+        if self.region is not None and self.photo is None:
+            raise QueryError("A region is a part of a photo; give the photo too.")
+        if not 1 <= self.k <= MAX_K:
+            raise QueryError(f"The number of results must be from 1 to {MAX_K}, not {self.k}.")
+        for name, weight in self.weights.items():
+            if name not in DEFAULT_WEIGHTS:
+                raise QueryError(
+                    f'There is no weight "{name}"; there are {", ".join(DEFAULT_WEIGHTS)}.'
+                )
+            if not math.isfinite(weight) or weight < 0:
+                raise QueryError(f"The weight of {name} must be a number from 0 up, not {weight}.")
+
+    @property
+    def photo_only(self) -> bool:
+        """Tell whether the photo alone is asked, which is what verdicts are calibrated for."""
+        return self.photo is not None and not (self.text or self.not_text or self.like)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return ``where`` parsed; raises QueryError."""
+        return parse_filter(self.where)
+
+    def weight(self, name: str) -> float:
+        """Return the weight of a part."""
+        return self.weights.get(name, DEFAULT_WEIGHTS[name])
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One product in an answer.
+
+    ``score`` is the inner product in the ranking space, -1 to 1; ``probability`` that this is the
+    very product in the photo, None where that cannot be said (words in the query, or a catalogue
+    too small to calibrate); ``image`` where the picture that scored was added from, ``sha256`` its
+    hash.
+    """
+
+    product: Product
+    score: float
+    probability: float | None
+    image: str
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the hit as documented in docs/search.md."""
+        product = self.product
+        return {
+            "product_id": product.product_id,
+            "score": round(self.score, 6),
+            "probability": None if self.probability is None else round(self.probability, 6),
+            "title": product.title,
+            "category": product.category,
+            "image": self.image,
+            "brand": product.brand,
+            "price": product.price,
+            "currency": product.currency,
+            "availability": product.availability,
+            "url": product.url,
+            "attributes": product.attributes,
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The products for one query, best first, and what findalike thinks of them.
+
+    ``verdict`` is "exact" when the first hit is the product itself, "not stocked" when the
+    catalogue has nothing that is, and "similar" in between or where no probability can be given.
+    ``milliseconds`` is the time of each stage.
+    """
+
+    verdict: Verdict
+    hits: tuple[Hit, ...]
+    milliseconds: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as documented in docs/search.md."""
+        return {
+            "verdict": self.verdict,
+            "hits": [hit.as_dict() for hit in self.hits],
+            "milliseconds": {name: round(ms, 2) for name, ms in self.milliseconds.items()},
+        }

@@ -1,0 +1,135 @@
+"""How sure a match is: scores turned into the probability that a hit is the very product.
+
+A logistic model (Platt, "Probabilistic outputs for support vector machines", 1999) over two facts
+about a hit: its score, and how far it stands out from the best other product. It is fitted on the
+catalogue's own products, each once with its product in the catalogue and once with it held out, so
+that the model has seen what the best wrong answer looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from index.measures import expected_calibration_error
+from index.query import Verdict
+
+# Stated goals of the two limits, on the calibration's own queries.
+EXACT_PRECISION = 0.95  # of the answers called exact, this many are
+FALSE_ALARMS = 0.05  # of the photos of stocked products, at most this many are called not stocked
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The fitted model and its limits.
+
+    ``exact_at`` and ``not_stocked_at`` are probabilities of the first hit. ``queries`` tells how
+    many simulated photos were used, ``ece`` the expected calibration error on products that were
+    left out of the fit.
+    """
+
+    intercept: float
+    score: float
+    gap: float
+    exact_at: float
+    not_stocked_at: float
+    queries: int
+    ece: float
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return the probability of each hit, (q, k), for scores (q, k), best first, -inf padded."""
+        logits = self.intercept + self.score * _finite(scores) + self.gap * _gaps(scores)
+        result: np.ndarray = np.where(np.isfinite(scores), _sigmoid(logits), 0.0)
+        return result
+
+    def verdict(self, probability: float) -> Verdict:
+        """Return what to say of an answer whose first hit has this probability."""
+        if probability >= self.exact_at:
+            return "exact"
+        return "not stocked" if probability < self.not_stocked_at else "similar"
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+
+def fit_verdicts(
+    present: np.ndarray, found: np.ndarray, absent: np.ndarray, seed: int = 0
+) -> Verdicts:
+    """Fit the model on simulated photos, one row each, the same in all three arrays.
+
+    ``present`` (q, k) float32 scores, best first, with the true product in the catalogue; ``found``
+    (q,) int64 its place in that row, -1 if it is not there; ``absent`` (q, k) scores with the true
+    product held out.
+    """
+    q = len(present)
+    half = np.random.default_rng(seed).permutation(q) < q // 2
+    trial = _fit(present[half], found[half], absent[half])
+    rest = _tops(trial, present[~half], found[~half], absent[~half])
+    ece = expected_calibration_error(*rest) if len(rest[0]) else float("nan")
+    intercept, score, gap = _fit(present, found, absent)
+    model = Verdicts(intercept, score, gap, 1.0, 0.0, q, float(ece))
+    tops, right = _tops((intercept, score, gap), present, found, absent)
+    stocked = model.probabilities(present)[:, 0]
+    exact_at = _limit_for_precision(tops, right)
+    not_stocked_at = min(float(np.quantile(stocked, FALSE_ALARMS)), exact_at, 0.5)
+    return Verdicts(intercept, score, gap, exact_at, not_stocked_at, q, float(ece))
+
+
+def _fit(
+    present: np.ndarray, found: np.ndarray, absent: np.ndarray
+) -> tuple[float, float, float]:
+    from sklearn.linear_model import LogisticRegression
+
+    scores = np.concatenate([present, absent])
+    labels = np.zeros(scores.shape, dtype=bool)
+    hit = np.flatnonzero(found >= 0)
+    labels[hit, found[hit]] = True
+    there = np.isfinite(scores)
+    features = np.stack([_finite(scores)[there], _gaps(scores)[there]], axis=1)
+    if labels[there].all() or not labels[there].any():
+        # Nothing to tell apart: say nothing either way.
+        return 0.0, 0.0, 0.0
+    spread = features.std(axis=0) + 1e-6
+    model = LogisticRegression(C=1.0).fit(features / spread, labels[there])
+    score, gap = (float(value) for value in model.coef_[0] / spread)
+    return float(model.intercept_[0]), score, gap
+
+
+def _tops(
+    model: tuple[float, float, float], present: np.ndarray, found: np.ndarray, absent: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first hits' probabilities and whether they were right, (2q,) each."""
+    fitted = Verdicts(*model, 1.0, 0.0, 0, 0.0)
+    scores = np.concatenate([present, absent])
+    right = np.concatenate([found == 0, np.zeros(len(absent), dtype=bool)])
+    return fitted.probabilities(scores)[:, 0], right
+
+
+def _limit_for_precision(probabilities: np.ndarray, right: np.ndarray) -> float:
+    """Return the lowest limit above which EXACT_PRECISION of the answers are right."""
+    order = np.argsort(-probabilities, kind="stable")
+    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    good = np.flatnonzero(precision >= EXACT_PRECISION)
+    return max(0.5, float(probabilities[order[good[-1]]])) if len(good) else 1.0
+
+
+def _finite(scores: np.ndarray) -> np.ndarray:
+    """Return scores with the padding as -1, the least a cosine can be."""
+    result: np.ndarray = np.where(np.isfinite(scores), scores, -1.0)
+    return result
+
+
+def _gaps(scores: np.ndarray) -> np.ndarray:
+    """Return how far each hit stands above the best other one, (q, k); scores are best first."""
+    filled = _finite(scores)
+    best = np.repeat(filled[:, :1], filled.shape[1], axis=1)
+    best[:, 0] = filled[:, 1] if filled.shape[1] > 1 else -1.0
+    result: np.ndarray = filled - best
+    return result
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    result: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(x, -50, 50)))
+    return result

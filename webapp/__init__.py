@@ -1,0 +1,1 @@
+"""Where findalike talks to people: the terminal and, in time, the browser."""
