@@ -101,7 +101,10 @@ def learn_space(table: ProductTable, fingerprint: str) -> tuple[Space, int]:
     viewed = keys[count > 1]
     if len(viewed) < _VIEWED_PRODUCTS:
         return fit_space(vectors, colours), 0
-    scores = {w: _own_views_mrr(fit_space(vectors, colours, w), vectors, colours, owners) for w in _WEIGHTS}
+    scores = {
+        w: _own_views_mrr(fit_space(vectors, colours, w), vectors, colours, owners)
+        for w in _WEIGHTS
+    }
     best = max(scores, key=lambda weight: scores[weight])
     if scores[best] < scores[DEFAULT_COLOUR_WEIGHT] + _WORTHWHILE:
         best = DEFAULT_COLOUR_WEIGHT
@@ -153,7 +156,9 @@ def _simulate(
     """Return queries (q, dim), their products' keys (q,), and the view that each must not find
     (q,), -1 for none.
     """
-    previews = table.previews(v.sha256 for each in products for v in (each.views[0], each.views[-1]))
+    previews = table.previews(
+        v.sha256 for each in products for v in (each.views[0], each.views[-1])
+    )
     firsts = [previews[each.views[0].sha256] for each in products]
 
     def photograph(at: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import filelock
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from index import upkeep
 from index.adding import (
@@ -29,39 +27,26 @@ from index.adding import (
 )
 from index.calibration import Calibration, learn_space, learn_verdicts
 from index.feeds import Reject
+from index.live import Index, LiveIndex, store_calibration, stored_calibration
 from index.products import ProductTable
 from index.query import Answer, Query
 from index.ranking import Asked, answer_queries, ask
-from index.space import plain_space
 from index.tables import (
-    calibrations,
-    checksum,
     connect,
     damaged,
     read_setting,
     translated,
     write_setting,
 )
-from index.vectors import VectorStore
 from vision.backbones import resolve_spec
 from vision.encoder import Encoder
 from vision.errors import CatalogueBusy, CatalogueError
 from vision.models import BUILTIN
 
 DATABASE = "catalogue.sqlite"
-SNAPSHOT = "index.safetensors"
 
 # The ranking space is learnt anew when the catalogue has grown or shrunk by this share since.
 _LEARN_AGAIN = 0.2
-
-
-@dataclass(frozen=True)
-class _Index:
-    """The store in memory with what it was built for; replaced as a whole, never half."""
-
-    store: VectorStore
-    calibration: Calibration
-    generation: int
 
 
 class Catalogue:
@@ -80,8 +65,7 @@ class Catalogue:
         self.encoder_spec = encoder_spec
         self.fingerprint = fingerprint
         self.identity = identity
-        self._current: _Index | None = None
-        self._guard = threading.RLock()
+        self._live = LiveIndex(path, identity, fingerprint)
         self._lock = filelock.FileLock(path / "write.lock")
 
     # --- opening -------------------------------------------------------------------------------
@@ -240,7 +224,7 @@ class Catalogue:
         """Return what the catalogue holds, as documented for ``findalike info --json``."""
         with self.reading() as table:
             counts = table.counts()
-            known = self._stored_calibration(table.connection)
+            known = stored_calibration(table.connection, self.fingerprint)
             facts: dict[str, Any] = {
                 "catalogue": str(self.path),
                 "database": self.engine.url.render_as_string(hide_password=True),
@@ -251,8 +235,7 @@ class Catalogue:
                 "encoder": self.encoder_spec,
                 "fingerprint": self.fingerprint,
             }
-        snapshot = self.path / SNAPSHOT
-        facts["index_bytes"] = snapshot.stat().st_size if snapshot.is_file() else 0
+        facts["index_bytes"] = self._live.snapshot_bytes()
         facts["colour_weight"] = known.space.colour_weight if known else None
         facts["verdicts"] = known.verdicts.as_dict() if known and known.verdicts else None
         facts["calibrated_on_pictures"] = known.pictures if known else 0
@@ -260,111 +243,36 @@ class Catalogue:
 
     # --- the derived index ---------------------------------------------------------------------
 
-    def index(self, table: ProductTable) -> _Index:
-        """Return the index as of the last commit, brought up to date if it is behind."""
-        with self._guard:
-            generation = table.generation()
-            current = self._current
-            if current is not None and current.generation == generation:
-                return current
-            calibration = self._stored_calibration(table.connection)
-            if calibration is None:
-                calibration = Calibration(plain_space(self.encoder.dim), None, 0, 0)
-            if current is None:
-                current = self._load(calibration)
-                counted = False
-            else:
-                counted = True
-            if current is not None and current.calibration.space_id == calibration.space_id:
-                current = self._catch_up(table, current, generation)
-            else:
-                current = None
-            if current is None or not (
-                counted or len(current.store) == table.indexed(self.fingerprint)
-            ):
-                current = self._build(table, calibration, generation)
-            self._current = current
-            return current
+    def index(self, table: ProductTable) -> Index:
+        """Return the index as of the database that ``table`` reads."""
+        return self._live.at(table, lambda: self.encoder.dim)
 
     def settle(self, *, learn: bool = False, progress: Progress = silent) -> None:
         """After a change: learn space and verdicts anew where needed, and write the snapshot."""
         with self.reading() as table:
-            known = self._stored_calibration(table.connection)
+            known = stored_calibration(table.connection, self.fingerprint)
             pictures = table.indexed(self.fingerprint)
             stale = known is None or abs(pictures - known.pictures) > _LEARN_AGAIN * known.pictures
-            fresh = self._learn(table, pictures, progress) if pictures and (learn or stale) else None
+            fresh = (
+                self._learn(table, pictures, progress) if pictures and (learn or stale) else None
+            )
         if fresh is not None:
-            content = fresh.calibration.to_bytes()
             with self.changing() as table:
-                table.connection.execute(
-                    sa.delete(calibrations).where(calibrations.c.fingerprint == self.fingerprint)
-                )
-                generation = table.next_generation()
-                table.connection.execute(
-                    sa.insert(calibrations).values(
-                        fingerprint=self.fingerprint, content=content,
-                        generation=generation, crc=checksum(content),
-                    )
-                )  # fmt: skip
-            self._current = _Index(fresh.store, fresh.calibration, generation)
+                generation = store_calibration(table, fresh.calibration, self.fingerprint)
+            self._live.adopt(replace(fresh, generation=generation))
         with self.reading() as table:
-            index = self.index(table)
-        index.store.save(
-            self.path / SNAPSHOT, generation=index.generation, space=self._space_stamp(index)
-        )
+            self._live.save(self.index(table))
 
-    def _learn(self, table: ProductTable, pictures: int, progress: Progress) -> _Index:
+    def _learn(self, table: ProductTable, pictures: int, progress: Progress) -> Index:
         """Learn a new space, build the index in it, and learn verdicts by searching that."""
         progress("learn", 0, 2)
         space, weight_from = learn_space(table, self.fingerprint)
         bare = Calibration(space, None, pictures, weight_from)
-        index = self._build(table, bare, table.generation())
+        index = self._live.build(table, bare)
         progress("learn", 1, 2)
         verdicts = learn_verdicts(table, index.store, space, self.encoder)
         progress("learn", 2, 2)
         return replace(index, calibration=replace(bare, verdicts=verdicts))
-
-    def _space_stamp(self, index: _Index) -> str:
-        """Name the space and the very catalogue: two may share a space but never their row ids."""
-        return f"{self.identity}/{index.calibration.space_id}"
-
-    def _stored_calibration(self, connection: Connection) -> Calibration | None:
-        row = connection.execute(
-            sa.select(calibrations).where(calibrations.c.fingerprint == self.fingerprint)
-        ).first()
-        if row is not None and checksum(row.content) != row.crc:
-            raise damaged("the calibration does not match its checksum")
-        return None if row is None else Calibration.from_bytes(row.content)
-
-    def _load(self, calibration: Calibration) -> _Index | None:
-        """Return the index in the snapshot, None if there is none that can be trusted."""
-        empty = _Index(VectorStore(calibration.space.dim), calibration, 0)
-        found = VectorStore.load(
-            self.path / SNAPSHOT, dim=calibration.space.dim, space=self._space_stamp(empty)
-        )
-        return None if found is None else _Index(found[0], calibration, found[1])
-
-    def _catch_up(
-        self, table: ProductTable, index: _Index, generation: int
-    ) -> _Index | None:
-        """Return the index with what changed since its generation; None if it is from elsewhere."""
-        if index.generation > generation:
-            return None  # a snapshot of another, later database
-        calibration = index.calibration
-        removed = table.removed(index.generation)
-        if len(removed):
-            index.store.remove(removed)
-        for rows in table.rows(self.fingerprint, after=index.generation):
-            vectors = calibration.space.project(rows.vectors, rows.colours)
-            index.store.update(rows.ids, rows.product_keys, vectors)
-        return _Index(index.store, calibration, generation)
-
-    def _build(self, table: ProductTable, calibration: Calibration, generation: int) -> _Index:
-        store = VectorStore(calibration.space.dim)
-        for rows in table.rows(self.fingerprint):
-            vectors = calibration.space.project(rows.vectors, rows.colours)
-            store.update(rows.ids, rows.product_keys, vectors)
-        return _Index(store, calibration, generation)
 
     # --- transactions --------------------------------------------------------------------------
 

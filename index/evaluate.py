@@ -258,7 +258,9 @@ def _measure(
     top = store.search(vectors, 10)
     searched = time.perf_counter()
     found = store.search(vectors, min(len(book), MAX_DEPTH))
-    relevant = np.stack([np.isin(row, keys) for row, keys in zip(found.products, right, strict=True)])
+    relevant = np.stack(
+        [np.isin(row, keys) for row, keys in zip(found.products, right, strict=True)]
+    )
     by_product = all(truth.product_id for truth in truths)
     held_out = np.full((len(at), 10), -np.inf, dtype=np.float32)
     if by_product:
@@ -342,7 +344,9 @@ def _worst(
     for part in parts:
         sure = model.probabilities(part.top.scores)[:, 0] if model else part.top.scores[:, 0]
         misses += [
-            (float(sure[at]), part, at) for at in range(len(part.truths)) if not part.relevant[at, 0]
+            (float(sure[at]), part, at)
+            for at in range(len(part.truths))
+            if not part.relevant[at, 0]
         ]
     misses.sort(key=lambda miss: -miss[0])
     for _, part, at in misses[:_WORST]:

@@ -228,7 +228,9 @@ class ProductTable:
         write_setting(self.connection, "generation", generation)
         return generation
 
-    def add_images(self, pictures: Sequence[Picture], vectors: np.ndarray, fingerprint: str) -> None:
+    def add_images(
+        self, pictures: Sequence[Picture], vectors: np.ndarray, fingerprint: str
+    ) -> None:
         """Store pictures and their embeddings, (n, d) float32; known previews are kept."""
         have = set()
         for chunk in _chunks(picture.sha256 for picture in pictures):
@@ -260,7 +262,11 @@ class ProductTable:
             self.connection.execute(sa.insert(embeddings), rows)
 
     def put(
-        self, product: Product, pictures: Sequence[tuple[str, str]], key: int | None, generation: int
+        self,
+        product: Product,
+        pictures: Sequence[tuple[str, str]],
+        key: int | None,
+        generation: int,
     ) -> None:
         """Write a product and its pictures, (sha256, location) in order; ``key`` = replace that one."""
         row: dict[str, Any] = {name: getattr(product, name) for name in _TEXTS}
@@ -276,9 +282,7 @@ class ProductTable:
             key = int(result.inserted_primary_key[0])
         else:
             self.connection.execute(sa.update(products).where(products.c.key == key).values(row))
-            self.connection.execute(
-                sa.delete(attributes).where(attributes.c.product_key == key)
-            )
+            self.connection.execute(sa.delete(attributes).where(attributes.c.product_key == key))
         if product.attributes:
             self.connection.execute(
                 sa.insert(attributes),

@@ -43,7 +43,11 @@ class Asked:
 
 
 def ask(
-    queries: Sequence[Query], encoder: Encoder, space: Space, store: VectorStore, table: ProductTable
+    queries: Sequence[Query],
+    encoder: Encoder,
+    space: Space,
+    store: VectorStore,
+    table: ProductTable,
 ) -> Asked:
     """Read and embed queries.
 
@@ -169,7 +173,5 @@ def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[Neigh
             asked.vectors[members], max(k, 2), allowed=allowed, without=asked.without[members]
         )
         for place, at in enumerate(members):
-            rows[at] = Neighbours(
-                found.products[place], found.scores[place], found.views[place]
-            )
+            rows[at] = Neighbours(found.products[place], found.scores[place], found.views[place])
     return [row for row in rows if row is not None]

@@ -17,10 +17,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from index.adding import Progress, silent
-from index.feeds import read_bytes
+from index.feeds import quote_formula, read_bytes
 from index.products import ProductTable
 from index.tables import checksum, embeddings, images, translated, views
-from index.texts import quote_formula
 from vision.batches import decode
 from vision.errors import CatalogueBusy, CatalogueError, QueryError, UnreadableImage
 from vision.images import Limits
@@ -162,7 +161,9 @@ def repair(catalogue: Catalogue, problems: Iterable[Problem]) -> list[str]:
                 ids = sa.select(views.c.id).where(views.c.sha256 == sha256)
                 table.remove_views(list(table.connection.execute(ids).scalars()), generation)
                 gone |= {key for key, _ in owners if not _shows_anything(table, key)}
-        lost += [f"product row {key}: damaged or without pictures; add it again" for key in sorted(gone)]
+        lost += [
+            f"product row {key}: damaged or without pictures; add it again" for key in sorted(gone)
+        ]
         table.remove(gone, generation)
         table.remove_unused_images()
     catalogue.settle(learn=True)
@@ -199,9 +200,7 @@ def back_up(catalogue: Catalogue, destination: Path) -> None:
     the destination is taken, the disk is full, or the catalogue is not in SQLite.
     """
     if catalogue.engine.dialect.name != "sqlite":
-        raise CatalogueError(
-            "This catalogue is in a PostgreSQL database; back it up with pg_dump."
-        )
+        raise CatalogueError("This catalogue is in a PostgreSQL database; back it up with pg_dump.")
     target = destination / "catalogue.sqlite"
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise CatalogueError(f"{destination} is not empty; name a new folder for the backup.")

@@ -77,9 +77,7 @@ def fit_verdicts(
     return Verdicts(intercept, score, gap, exact_at, not_stocked_at, q, float(ece))
 
 
-def _fit(
-    present: np.ndarray, found: np.ndarray, absent: np.ndarray
-) -> tuple[float, float, float]:
+def _fit(present: np.ndarray, found: np.ndarray, absent: np.ndarray) -> tuple[float, float, float]:
     from sklearn.linear_model import LogisticRegression
 
     scores = np.concatenate([present, absent])

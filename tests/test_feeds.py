@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from index import archives
-from index.feeds import FeedItem, Reject, Staged, read_bytes, stage
-from index.texts import quote_formula
+from index.feeds import FeedItem, Reject, Staged, archives, read_bytes, stage
+from index.feeds.texts import quote_formula
 from vision.errors import FeedError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

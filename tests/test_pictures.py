@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from index import archives
-from index.pictures import ArchivePictures, BadPicture, FolderPictures, base_name, read_bytes
+from index.feeds import archives
+from index.feeds.pictures import ArchivePictures, BadPicture, FolderPictures, base_name, read_bytes
 from vision.errors import FeedError, UnreadableImage
 
 

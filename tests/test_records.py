@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from index.records import MAX_LINE, Record, read_records
+from index.feeds.records import MAX_LINE, Record, read_records
 from vision.errors import FeedError
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.columns import read_header
-from index.prices import parse_price
-from index.rows import JsonRowReader, Row, RowReader, split_images
-from index.texts import BadRow, html_to_text, quote_formula, unquote_formula
+from index.feeds.columns import read_header
+from index.feeds.prices import parse_price
+from index.feeds.rows import JsonRowReader, Row, RowReader, split_images
+from index.feeds.texts import BadRow, html_to_text, quote_formula, unquote_formula
 from vision.errors import FeedError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from index.feeds.staging import FeedItem, Reject, Staged, StagedRow
 from index.product import Product
-from index.staging import FeedItem, Reject, Staged, StagedRow
 from vision.errors import FeedError
 
 

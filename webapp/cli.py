@@ -64,7 +64,9 @@ def main(ctx: click.Context, path: Path) -> None:
 def _with_catalogue(command: F) -> F:
     """Let ``--catalogue`` stand after the subcommand too, and pass the folder first."""
 
-    @click.option("--catalogue", "-c", "own", type=PATH, help="The folder that holds the catalogue.")
+    @click.option(
+        "--catalogue", "-c", "own", type=PATH, help="The folder that holds the catalogue."
+    )
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, own: Path | None, **options: Any) -> Any:
@@ -82,17 +84,38 @@ def _open(path: Path, **options: Any) -> Catalogue:
 @main.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=PATH)
 @_with_catalogue
-@click.option("--encoder", metavar="SPEC", help="The encoder of a new catalogue; see findalike encoders.")
+@click.option(
+    "--encoder", metavar="SPEC", help="The encoder of a new catalogue; see findalike encoders."
+)
 @click.option("--images", type=PATH, help="The folder that the feed's picture paths start from.")
-@click.option("--folder-categories", is_flag=True, help="Sub-folders of a folder become categories.")
-@click.option("--rejects", type=PATH, help="Where to list what was passed over.  [default: SOURCE.rejects.csv]")
-@click.option("--max-megapixels", type=click.FloatRange(1, 170), default=40, show_default=True,
-              help="Larger pictures are passed over.")
+@click.option(
+    "--folder-categories", is_flag=True, help="Sub-folders of a folder become categories."
+)
+@click.option(
+    "--rejects",
+    type=PATH,
+    help="Where to list what was passed over.  [default: SOURCE.rejects.csv]",
+)
+@click.option(
+    "--max-megapixels",
+    type=click.FloatRange(1, 170),
+    default=40,
+    show_default=True,
+    help="Larger pictures are passed over.",
+)
 @click.option("--dry-run", is_flag=True, help="Check the feed only; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def add(path: Path, sources: tuple[Path, ...], encoder: str | None, images: Path | None,
-        folder_categories: bool, rejects: Path | None, max_megapixels: float, dry_run: bool,
-        as_json: bool) -> None:
+def add(
+    path: Path,
+    sources: tuple[Path, ...],
+    encoder: str | None,
+    images: Path | None,
+    folder_categories: bool,
+    rejects: Path | None,
+    max_megapixels: float,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Add products from folders of photos, CSV, TSV or JSONL feeds, ZIP files or single photos.
 
     Makes the catalogue on first use. What is there already is not done again: run the same command
@@ -123,11 +146,11 @@ def add(path: Path, sources: tuple[Path, ...], encoder: str | None, images: Path
         _be_polite()
         try:
             with _rejects_file(listed) as reject, progress_bar() as progress:
-                report = catalogue.add(
-                    sources, options=options, reject=reject, progress=progress
-                )
+                report = catalogue.add(sources, options=options, reject=reject, progress=progress)
         except KeyboardInterrupt:
-            click.echo("\nStopped. What was finished is kept; run the same command to go on.", err=True)
+            click.echo(
+                "\nStopped. What was finished is kept; run the same command to go on.", err=True
+            )
             raise SystemExit(_STOPPED) from None
     print_report(report, listed, as_json)
     raise SystemExit(2 if report.passed_over else 0)
@@ -154,7 +177,7 @@ def _be_polite() -> None:
 @contextlib.contextmanager
 def _rejects_file(path: Path) -> Iterator[Callable[[Any], None]]:
     """Give a function that lists what was passed over; the file exists only if there is any."""
-    from index.texts import quote_formula
+    from index.feeds import quote_formula
 
     file = None
 
@@ -183,16 +206,37 @@ def _rejects_file(path: Path) -> Iterator[Callable[[Any], None]]:
 @click.option("--text", default="", help="Words that describe it (CLIP encoders).")
 @click.option("--not", "not_text", default="", help="Words that it must not be like.")
 @click.option("--like", default="", metavar="ID", help="Products like this one.")
-@click.option("--crop", metavar="X,Y,W,H", help="The part of the photo that counts, as fractions 0 to 1.")
-@click.option("--where", multiple=True, metavar="CONDITION",
-              help='Only such products: "category=Kitchen", "price<=20", "brand=Acme", "colour=red|blue".')
-@click.option("--weight", multiple=True, metavar="PART=NUMBER", help="How much photo, text, not or like count.")
+@click.option(
+    "--crop", metavar="X,Y,W,H", help="The part of the photo that counts, as fractions 0 to 1."
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help='Only such products: "category=Kitchen", "price<=20", "brand=Acme", "colour=red|blue".',
+)
+@click.option(
+    "--weight",
+    multiple=True,
+    metavar="PART=NUMBER",
+    help="How much photo, text, not or like count.",
+)
 @click.option("-k", "k", default=10, show_default=True, help="How many products.")
 @click.option("--pictures", is_flag=True, help="Show small pictures (terminals with full colour).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; see docs/search.md.")
-def search(path: Path, photo: Path | None, text: str, not_text: str, like: str, crop: str | None,
-           where: tuple[str, ...], weight: tuple[str, ...], k: int, pictures: bool,
-           as_json: bool) -> None:
+def search(
+    path: Path,
+    photo: Path | None,
+    text: str,
+    not_text: str,
+    like: str,
+    crop: str | None,
+    where: tuple[str, ...],
+    weight: tuple[str, ...],
+    k: int,
+    pictures: bool,
+    as_json: bool,
+) -> None:
     """Find products by photo, words, another product, or several of these together."""  # fmt: skip
     from index.query import Query
     from vision.images import Region, read_image
@@ -243,8 +287,14 @@ def _weight(text: str) -> tuple[str, float]:
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", help="Use only such rows.")
 @click.option("--html", type=PATH, help="Write a report with pictures of the worst misses.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measures as JSON.")
-def evaluate(path: Path, queries: Path, images: Path | None, only: tuple[str, ...],
-             html: Path | None, as_json: bool) -> None:
+def evaluate(
+    path: Path,
+    queries: Path,
+    images: Path | None,
+    only: tuple[str, ...],
+    html: Path | None,
+    as_json: bool,
+) -> None:
     """Measure the answers to labelled photos: recall, mAP, nDCG, MRR, and how honest verdicts are.
 
     QUERIES is a CSV with the columns query_image and product_id or category.
@@ -340,7 +390,12 @@ def backup(path: Path, destination: Path) -> None:
 @main.command()
 @click.argument("file", type=PATH, required=False)
 @_with_catalogue
-@click.option("--format", "kind", type=click.Choice(["csv", "jsonl"]), help="[default: by FILE's name, else csv]")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "jsonl"]),
+    help="[default: by FILE's name, else csv]",
+)
 def export(path: Path, file: Path | None, kind: str | None) -> None:
     """Write all products as CSV or JSONL, to FILE or to the screen.
 

@@ -120,7 +120,9 @@ def print_answer(answer: Answer, pictures_from: Catalogue | None = None) -> None
     for name in ("product", "title", "category", "price"):
         table.add_column(name, overflow="fold")
     for place, hit in enumerate(answer.hits, 1):
-        price = "" if hit.product.price is None else f"{hit.product.price:.2f} {hit.product.currency}"
+        price = (
+            "" if hit.product.price is None else f"{hit.product.price:.2f} {hit.product.currency}"
+        )
         row: list[Text | str] = [
             str(place), f"{hit.score:.3f}",
             "" if hit.probability is None else f"{hit.probability:.0%}",
@@ -210,9 +212,9 @@ def write_html(result: Evaluation, catalogue: Catalogue, path: Path) -> None:
     hashes = {sha256 for miss in result.worst for *_, sha256 in miss.hits}
     with catalogue.reading() as table:
         previews = table.previews(hashes)
-    page = Environment(
-        loader=PackageLoader("webapp"), autoescape=select_autoescape()
-    ).get_template("evaluation.html")
+    page = Environment(loader=PackageLoader("webapp"), autoescape=select_autoescape()).get_template(
+        "evaluation.html"
+    )
     text = page.render(
         rows=evaluation_rows(result),
         result=result,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from index.texts import BadRow
+from index.feeds.texts import BadRow
 
 SYMBOLS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}
 

@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from index.texts import loads_strictly, unquote_formula
+from index.feeds.texts import loads_strictly, unquote_formula
 from vision.errors import FeedError
 
 MAX_LINE = 1 << 20  # characters of one line, and of one record

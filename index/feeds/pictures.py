@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from index import archives
+from index.feeds import archives
 from vision.errors import FeedError, UnreadableImage
 
 PICTURE_SUFFIXES = frozenset(

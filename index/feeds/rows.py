@@ -1,7 +1,7 @@
 """One row of a feed, turned into a product and the pictures it names.
 
 Everything a row may do wrong is found here, except what needs a look at other rows (see
-``index.staging``) or at the disk (see ``index.pictures``).
+``index.feeds.staging``) or at the disk (see ``index.feeds.pictures``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from index.columns import MAX_NAME, Columns, read_header
-from index.prices import names_symbol, parse_currency, parse_price
+from index.feeds.columns import MAX_NAME, Columns, read_header
+from index.feeds.prices import names_symbol, parse_currency, parse_price
+from index.feeds.texts import BadRow, html_to_text, loads_strictly, to_text
 from index.product import Product, category_path
-from index.texts import BadRow, html_to_text, loads_strictly, to_text
 from vision.errors import FeedError
 
 MAX_ID = 512  # characters

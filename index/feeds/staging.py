@@ -19,9 +19,9 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any
 
+from index.feeds.rows import MAX_IMAGES
+from index.feeds.texts import MAX_TEXT
 from index.product import Product
-from index.rows import MAX_IMAGES
-from index.texts import MAX_TEXT
 from vision.errors import FeedError
 
 _BATCH = 5000  # rows written at once
@@ -88,7 +88,7 @@ class FeedItem:
     """One product of a feed, with all its pictures.
 
     ``images`` are locations, distinct, in the order of the feed, at least one: absolute paths, or
-    "/path/feed.zip!/member.jpg" (see ``index.pictures.read_bytes``). ``source`` and ``line`` are
+    "/path/feed.zip!/member.jpg" (see ``index.feeds.pictures.read_bytes``). ``source`` and ``line`` are
     those of the product's first row. ``named_by_path`` is True when the product id was made from
     the name of a file.
     """

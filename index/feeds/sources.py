@@ -17,8 +17,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from index import archives
-from index.pictures import (
+from index.feeds import archives
+from index.feeds.pictures import (
     NOT_TEXT,
     ArchivePictures,
     BadPicture,
@@ -26,16 +26,13 @@ from index.pictures import (
     Pictures,
     is_picture_name,
     is_text,
-    read_bytes,
 )
+from index.feeds.records import Record, read_records
+from index.feeds.rows import JsonRowReader, Row, RowReader, check_id
+from index.feeds.staging import Reject, Staged, StagedRow
+from index.feeds.texts import BadRow
 from index.product import Product, category_path
-from index.records import Record, read_records
-from index.rows import JsonRowReader, Row, RowReader, check_id
-from index.staging import FeedItem, Reject, Staged, StagedRow
-from index.texts import BadRow
 from vision.errors import FeedError
-
-__all__ = ["FeedItem", "Reject", "Staged", "read_bytes", "stage"]
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # Google's tables are often called .txt
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
