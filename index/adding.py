@@ -14,6 +14,7 @@ import numpy as np
 
 from index.feeds import FeedItem, Reject, Staged, read_bytes, stage
 from index.products import ProductTable
+from index.writing import Change
 from vision.batches import Picture, ahead, decode
 from vision.errors import UnreadableImage
 from vision.images import DEFAULT_LIMITS, Limits
@@ -92,7 +93,7 @@ def add_products(
         for batch in _batches(_prepared(catalogue, staged, options), options.batch):
             for rejected in (each for work in batch for each in work.rejects):
                 pass_over(rejected)
-            _commit(catalogue, batch, report)
+            _commit(catalogue, batch, report, options.batch)
             done += sum(len(work.item.images) for work in batch)
             progress("add", done, staged.images)
     return report
@@ -137,7 +138,7 @@ def _stage(
 def _prepared(
     catalogue: Catalogue, items: Iterable[FeedItem], options: AddOptions
 ) -> Iterator[_Work]:
-    """Hash every picture and decode the new ones, in parallel and in order, ahead of the encoder."""
+    """Hash every picture and decode the new ones, in parallel, in order, ahead of the encoder."""
     encoder, limits = catalogue.encoder, options.limits
     workers = os.cpu_count() or 1
 
@@ -201,7 +202,7 @@ def _runs(works: Iterable[_Work], size: int) -> Iterator[list[_Work]]:
         yield run
 
 
-def _commit(catalogue: Catalogue, batch: Sequence[_Work], report: AddReport) -> None:
+def _commit(catalogue: Catalogue, batch: Sequence[_Work], report: AddReport, size: int) -> None:
     """Embed a batch's new pictures and write it in one transaction; count it once it is in."""
     fingerprint = catalogue.fingerprint
     fresh = {picture.sha256: picture for work in batch for picture in work.decoded}
@@ -211,15 +212,18 @@ def _commit(catalogue: Catalogue, batch: Sequence[_Work], report: AddReport) -> 
             del fresh[known]  # another batch has brought the same bytes
         changes = list(_changes(table, batch, count))
     pictures = list(fresh.values())
-    if pictures:
-        vectors = catalogue.encoder.encode_pixels(np.stack([each.pixels for each in pictures]))
-    if changes or pictures:
-        with catalogue.changing() as table:
-            generation = table.next_generation()
-            if pictures:
-                table.add_images(pictures, vectors, fingerprint)
-            for work, key in changes:
-                table.put(work.item.product, work.pictures, key, generation)
+    if not changes and not pictures:
+        report.unchanged += count.unchanged
+        return
+    vectors = [
+        catalogue.encoder.encode_pixels(np.stack([each.pixels for each in pictures[i : i + size]]))
+        for i in range(0, len(pictures), size)
+    ]
+    with catalogue.changing() as table:
+        generation = table.next_generation()
+        if pictures:
+            table.add_images(pictures, np.concatenate(vectors), fingerprint)
+        table.put(changes, generation)
     report.added += count.added
     report.updated += count.updated
     report.unchanged += count.unchanged
@@ -227,34 +231,50 @@ def _commit(catalogue: Catalogue, batch: Sequence[_Work], report: AddReport) -> 
     report.embedded += len(pictures)
 
 
-def _changes(
-    table: ProductTable, batch: Sequence[_Work], count: AddReport
-) -> Iterator[tuple[_Work, int | None]]:
-    """Yield what is not in the catalogue as it stands, with the key of the product to replace."""
+def _changes(table: ProductTable, batch: Sequence[_Work], count: AddReport) -> Iterator[Change]:
+    """Yield what is not in the catalogue as it stands."""
     keys = table.keys(work.item.product.product_id for work in batch)
     stored = table.get(keys.values())
+    taken = set(keys.values())
     for work in batch:
         if not work.pictures:
             continue  # every picture was passed over, and the product with them
-        key = keys.get(work.item.product.product_id)
+        product = work.item.product
+        key = keys.get(product.product_id)
         if key is not None:
             old = stored[key]
             pictures = [(view.sha256, view.location) for view in old.views]
-            if old.product == work.item.product and pictures == work.pictures:
+            if old.product == product and pictures == work.pictures:
                 count.unchanged += 1
                 continue
             count.updated += 1
         else:
-            key = _renamed(table, work) if work.item.named_by_path else None
+            key = _renamed(table, work, taken) if work.item.named_by_path else None
             count.renamed += key is not None
             count.added += key is None
-        yield work, key
+        yield Change(product, work.pictures, key)
 
 
-def _renamed(table: ProductTable, work: _Work) -> int | None:
-    """Return the product that had this picture under a file name that is gone, if there is one."""
+def _renamed(table: ProductTable, work: _Work, taken: set[int]) -> int | None:
+    """Return the product named after a file that is gone and had this very picture, if any.
+
+    It is noted in ``taken``: of two copies of a file only one is the file renamed.
+    """
     sha256 = work.pictures[0][0]
-    for key, location in table.owners([sha256]).get(sha256, ()):
-        if not Path(location.partition("!/")[0]).exists():
+    owners = [key for key, _ in table.owners([sha256]).get(sha256, ()) if key not in taken]
+    for key, stored in sorted(table.get(owners).items()):
+        location = stored.views[0].location
+        named_by_path = location.endswith(f"/{stored.product.product_id}")
+        if named_by_path and not _is_there(location):
+            taken.add(key)
             return key
     return None
+
+
+def _is_there(location: str) -> bool:
+    """Tell whether a picture's file, or the archive it lay in, is still there."""
+    archive, separator, _ = location.partition("!/")
+    try:
+        return Path(location).exists() or (bool(separator) and Path(archive).is_file())
+    except OSError:
+        return True  # behind a door that is shut today

@@ -25,11 +25,12 @@ from vision.images import read_image
 from vision.views import customer_view
 
 SPACE_PICTURES = 20_000  # pictures the mean and the colour components are taken from
-VERDICT_PRODUCTS = 250  # products photographed anew, in simulation, to calibrate verdicts
+VERDICT_PHOTOS = 250  # photos simulated to calibrate verdicts, at least
 MIN_PRODUCTS = 8  # with fewer, nothing can be said about how sure a match is
 _VIEWED_PRODUCTS = 30  # products with several pictures needed to choose the colour's weight by them
 _WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 _WORTHWHILE = 0.01  # gain in MRR below which the default weight stays
+_VERSION = 1  # raise it when space or verdicts are learnt in another way: they are then learnt anew
 _HITS = 5  # hits of each simulated query that the model learns from
 
 
@@ -57,6 +58,7 @@ class Calibration:
     def to_bytes(self) -> bytes:
         """Return the calibration as safetensors."""
         facts = {
+            "version": _VERSION,
             "verdicts": self.verdicts.as_dict() if self.verdicts else None,
             "pictures": self.pictures,
             "weight_from": self.weight_from,
@@ -70,14 +72,19 @@ class Calibration:
         return bytes(save(tensors, {"facts": json.dumps(facts)}))
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Calibration:
-        """Read what ``to_bytes`` wrote; raises CatalogueError if it is damaged."""
+    def from_bytes(cls, content: bytes) -> Calibration | None:
+        """Read what ``to_bytes`` wrote; None if another version of findalike learnt it otherwise.
+
+        Raises CatalogueError if it is damaged.
+        """
         try:
             tensors = load(content)
             length = int.from_bytes(content[:8], "little")
             facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
         except (SafetensorError, ValueError, KeyError) as error:
             raise damaged("the calibration cannot be read") from error
+        if facts.get("version") != _VERSION:
+            return None
         return cls(
             Space(
                 tensors["mean"], tensors["colour_mean"], tensors["colour_basis"],
@@ -114,7 +121,7 @@ def learn_space(table: ProductTable, fingerprint: str) -> tuple[Space, int]:
 def _own_views_mrr(
     space: Space, vectors: np.ndarray, colours: np.ndarray, owners: np.ndarray
 ) -> float:
-    """Return how well a product's pictures find its other pictures, as MRR, on up to 500 of them."""
+    """Return how well a product's pictures find its others, as MRR, asking up to 500 of them."""
     rows = space.project(vectors, colours)
     _, inverse, count = np.unique(owners, return_inverse=True, return_counts=True)
     queries = np.flatnonzero(count[inverse] > 1)[:500]
@@ -129,10 +136,10 @@ def learn_verdicts(
 ) -> Verdicts | None:
     """Calibrate verdicts on simulated customer photos of the catalogue's own products.
 
-    Each sampled product is asked for by an augmented view of its first picture and, where it has
+    Each sampled product is asked for by augmented views of its first picture and, where it has
     several, by its last picture with that picture taken out. None for fewer than MIN_PRODUCTS.
     """
-    keys = table.sample_keys(VERDICT_PRODUCTS)
+    keys = table.sample_keys(VERDICT_PHOTOS)
     if len(keys) < MIN_PRODUCTS:
         return None
     stored = table.get(keys)
@@ -164,15 +171,18 @@ def _simulate(
     def photograph(at: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((1, at))
         background = read_image(firsts[int(rng.integers(len(firsts)))]).pixels
-        photo = customer_view(read_image(firsts[at]).pixels, rng, background)
+        picture = read_image(firsts[at % len(firsts)]).pixels
+        photo = customer_view(picture, rng, background)
         return encoder.preprocess(photo), describe_colour(photo)
 
     def other_view(at: int) -> tuple[np.ndarray, np.ndarray]:
         picture = read_image(previews[products[at].views[-1].sha256]).pixels
         return encoder.preprocess(picture), describe_colour(picture)
 
+    # A small catalogue has each product photographed several times.
+    times = -(-VERDICT_PHOTOS // len(products))
     several = [at for at, each in enumerate(products) if len(each.views) > 1]
-    made = [*ahead(range(len(products)), photograph), *ahead(several, other_view)]
+    made = [*ahead(range(times * len(products)), photograph), *ahead(several, other_view)]
     vectors = np.concatenate(
         [
             encoder.encode_pixels(np.stack([pixels for pixels, _ in made[i : i + 32]]), mirror=True)
@@ -180,15 +190,15 @@ def _simulate(
         ]
     )
     queries = space.project(vectors, np.stack([colour for _, colour in made]))
-    asked = [*products, *(products[at] for at in several)]
-    left_out = [-1] * len(products) + [products[at].views[-1].id for at in several]
+    asked = [*list(products) * times, *(products[at] for at in several)]
+    left_out = [-1] * (times * len(products)) + [products[at].views[-1].id for at in several]
     return queries, np.array([each.key for each in asked]), np.array(left_out)
 
 
 def _own_scores(
     store: VectorStore, queries: np.ndarray, owners: np.ndarray, left_out: np.ndarray
 ) -> np.ndarray:
-    """Return each query's best score with its own product's pictures, -inf if none is left: (q,)."""
+    """Return each query's best score with its own product's pictures, (q,), -inf if none is left."""
     best = np.full(len(queries), -np.inf, dtype=np.float32)
     for at, (query, owner, view) in enumerate(zip(queries, owners, left_out, strict=True)):
         rows = np.flatnonzero((store.products == owner) & (store.views != view))

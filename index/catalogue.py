@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -26,27 +25,24 @@ from index.adding import (
     silent,
 )
 from index.calibration import Calibration, learn_space, learn_verdicts
+from index.database import connect, database_lock, read_setting, transaction, write_setting
 from index.feeds import Reject
 from index.live import Index, LiveIndex, store_calibration, stored_calibration
-from index.products import ProductTable
+from index.place import database_address, is_catalogue, make_folder, require_catalogue
+from index.products import Overtaken, ProductTable
 from index.query import Answer, Query
-from index.ranking import Asked, answer_queries, ask
-from index.tables import (
-    connect,
-    damaged,
-    read_setting,
-    translated,
-    write_setting,
-)
+from index.ranking import answer_queries, ask
+from index.stamp import Stamp, compare_stamp, read_stamp, write_stamp
+from index.tables import damaged
+from index.writing import ProductWriter
 from vision.backbones import resolve_spec
 from vision.encoder import Encoder
 from vision.errors import CatalogueBusy, CatalogueError
 from vision.models import BUILTIN
 
-DATABASE = "catalogue.sqlite"
-
 # The ranking space is learnt anew when the catalogue has grown or shrunk by this share since.
 _LEARN_AGAIN = 0.2
+_ATTEMPTS = 5  # at a search during which another process took a product away
 
 
 class Catalogue:
@@ -87,43 +83,39 @@ class Catalogue:
         Raises CatalogueError where there is no catalogue, or it is damaged or of another encoder.
         """
         path = Path(path)
-        database = database or os.environ.get("FINDALIKE_DATABASE")
-        exists = bool(database) or (path / DATABASE).is_file()
-        if not exists and not create:
-            raise CatalogueError(
-                f"There is no catalogue in {path}. Make one with: findalike add PHOTOS "
-                f"--catalogue {path}"
-            )
-        if path.exists() and not path.is_dir():
-            raise CatalogueError(f"{path} is a file; a catalogue is a folder. Name another place.")
         wanted = resolve_spec(encoder) if encoder else None
-        loaded = None if exists else Encoder.load(wanted or BUILTIN)
+        noted = read_stamp(path)
+        loaded = None
+        if not create:
+            require_catalogue(path, database)
+        elif not is_catalogue(path, database):
+            compare_stamp(path, noted, None)
+            loaded = Encoder.load(wanted or BUILTIN)  # before anything is made: it may fail
+        make_folder(path)
+        engine = connect(database_address(path, database))
         try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CatalogueError(f"{path} cannot be made ({error.strerror}).") from error
-        engine = connect(database or f"sqlite:///{path / DATABASE}")
-        with translated(), engine.begin() as connection:
-            spec = read_setting(connection, "encoder")
-            fingerprint = read_setting(connection, "fingerprint")
-            identity = read_setting(connection, "identity")
-            if spec is None:
-                if not create:
-                    raise damaged("it does not say which encoder it was made with")
-                loaded = loaded or Encoder.load(wanted or BUILTIN)
-                spec, fingerprint = loaded.spec, loaded.fingerprint
-                identity = uuid.uuid4().hex
-                write_setting(connection, "identity", identity)
-                write_setting(connection, "encoder", spec)
-                write_setting(connection, "fingerprint", fingerprint)
-        if wanted is not None and wanted != spec:
-            raise CatalogueError(
-                f"This catalogue was made with the encoder {spec}, and embeddings of two encoders "
-                f"cannot be compared. Leave out --encoder, or make another catalogue: "
-                f"--catalogue OTHER --encoder {wanted}"
-            )
+            if create:
+                _introduce(engine, lambda: loaded or Encoder.load(wanted or BUILTIN))
+            with transaction(engine) as connection:
+                generation = ProductTable(connection).generation()
+                spec, fingerprint, identity = (
+                    read_setting(connection, name)
+                    for name in ("encoder", "fingerprint", "identity")
+                )
+            if spec is None or fingerprint is None or identity is None:
+                raise damaged("it does not say which encoder it has", mendable=False)
+            compare_stamp(path, noted, Stamp(identity, generation))
+            if wanted is not None and wanted != spec:
+                raise CatalogueError(
+                    f"This catalogue was made with the encoder {spec}, and embeddings of two "
+                    f"encoders cannot be compared. Leave out --encoder, or make another catalogue: "
+                    f"--catalogue OTHER --encoder {wanted}"
+                )
+        except BaseException:
+            engine.dispose()
+            raise
         catalogue = cls(path, engine, spec, fingerprint, identity)
-        if loaded is not None and loaded.spec == spec:
+        if loaded is not None and loaded.fingerprint == fingerprint:
             catalogue.__dict__["encoder"] = loaded
         return catalogue
 
@@ -160,28 +152,22 @@ class Catalogue:
         return self.search_many([query])[0]
 
     def search_many(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer many queries at once, each as ``search`` does, embedding and searching in batches."""
+        """Answer many queries at once, each as ``search`` does, in batches."""
+        if not queries:
+            return []
         started = time.perf_counter()
-        with self.reading() as table:
-            index = self.index(table)
-            opened = time.perf_counter()
-            asked = ask(queries, self.encoder, index.calibration.space, index.store, table)
-            answers = answer_queries(asked, index.store, index.calibration.verdicts, table)
-        for answer in answers:
-            answer.milliseconds["open"] = (opened - started) * 1000 / len(queries)
-        return answers
-
-    def find(self, asked: Asked) -> list[Answer]:
-        """Answer queries that are embedded already: the second half of ``search_many``."""
-        with self.reading() as table:
-            index = self.index(table)
-            return answer_queries(asked, index.store, index.calibration.verdicts, table)
-
-    def embed(self, queries: Sequence[Query]) -> Asked:
-        """Read and embed queries: the first half of ``search_many``."""
-        with self.reading() as table:
-            index = self.index(table)
-            return ask(queries, self.encoder, index.calibration.space, index.store, table)
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(Overtaken), self.reading() as table:
+                index = self.index(table)
+                opened = time.perf_counter()
+                asked = ask(
+                    queries, lambda: self.encoder, index.calibration.space, index.store, table
+                )
+                answers = answer_queries(asked, index.store, index.calibration.verdicts, table)
+                for answer in answers:
+                    answer.milliseconds["open"] = (opened - started) * 1000 / len(queries)
+                return answers
+        raise damaged("the index has products that the catalogue does not have")
 
     # --- changing ------------------------------------------------------------------------------
 
@@ -279,23 +265,51 @@ class Catalogue:
     @contextlib.contextmanager
     def reading(self) -> Iterator[ProductTable]:
         """Open one consistent view of the database."""
-        with translated(), self.engine.begin() as connection:
+        with transaction(self.engine) as connection:
             yield ProductTable(connection)
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[ProductTable]:
+    def changing(self) -> Iterator[ProductWriter]:
         """Open one transaction: all of it is committed at the end, or none."""
-        with translated(), self.engine.begin() as connection:
-            yield ProductTable(connection)
+        with transaction(self.engine, writes=True) as connection:
+            table = ProductWriter(connection)
+            yield table
+            stamp = Stamp(self.identity, table.generation())
+        write_stamp(self.path, stamp)
 
     @contextlib.contextmanager
     def writing(self, wait: float = 5.0) -> Iterator[None]:
         """Be the one writer; raises CatalogueBusy after ``wait`` seconds of waiting for another."""
         try:
-            with self._lock.acquire(timeout=wait), upkeep.database_lock(self.engine):
-                yield
+            self._lock.acquire(timeout=wait)
         except filelock.Timeout as error:
             raise CatalogueBusy(
-                f"Another findalike process is writing to the catalogue in {self.path}. Nothing was "
-                f"changed; run the command again when that one has finished."
+                f"Another findalike process is writing to the catalogue in {self.path}. Nothing "
+                f"was changed; run the command again when that one has finished."
             ) from error
+        except OSError as error:
+            raise CatalogueError(
+                f"The catalogue in {self.path} cannot be written to ({error.strerror}). Nothing "
+                f"was changed."
+            ) from error
+        try:
+            with database_lock(self.engine):
+                yield
+        finally:
+            self._lock.release()
+
+
+def _introduce(engine: sa.Engine, load: Callable[[], Encoder]) -> None:
+    """Write into a new catalogue whose it is and which encoder it has, unless that is known."""
+    with transaction(engine) as connection:
+        if read_setting(connection, "encoder") is not None:
+            return
+    encoder = load()
+    with transaction(engine, writes=True) as connection:
+        if read_setting(connection, "encoder") is not None:
+            return  # another process was faster
+        if any(ProductTable(connection).counts().values()):
+            raise damaged("it does not say which encoder it has", mendable=False)
+        write_setting(connection, "identity", uuid.uuid4().hex)
+        write_setting(connection, "encoder", encoder.spec)
+        write_setting(connection, "fingerprint", encoder.fingerprint)

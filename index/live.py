@@ -1,4 +1,4 @@
-"""The index in memory: loaded from its snapshot, kept up with the catalogue, built anew if need be."""
+"""The index in memory: loaded from its snapshot, kept up with the catalogue, or built anew."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from sqlalchemy.engine import Connection
 
 from index.calibration import Calibration
 from index.products import ProductTable
+from index.seal import read_seal
 from index.space import plain_space
 from index.tables import calibrations, checksum, damaged
 from index.vectors import VectorStore
+from index.writing import ProductWriter
 
 SNAPSHOT = "index.safetensors"
 
@@ -45,13 +47,19 @@ class LiveIndex:
     def at(self, table: ProductTable, dim: Callable[[], int]) -> Index:
         """Return the index as of the database that ``table`` reads.
 
-        ``dim`` gives the length of an embedding, asked only while nothing was calibrated yet.
+        ``dim`` gives the length of an embedding, asked only while nothing was calibrated yet. When
+        the index is made for the first time, the catalogue is looked at for missing rows; raises
+        CatalogueError where there are any.
         """
+        # A transaction sees the database as of its first read. That is this one, within the guard,
+        # so that no thread brings the index back to an older view than it has.
         with self._guard:
             generation = table.generation()
             index = self._index
-            if index is not None and index.generation == generation:
+            if index is not None and index.generation >= generation:
                 return index
+            if index is None:
+                table.verify(self._fingerprint)
             calibration = stored_calibration(table.connection, self._fingerprint)
             if calibration is None:
                 calibration = Calibration(plain_space(dim()), None, 0, 0)
@@ -119,21 +127,29 @@ def stored_calibration(connection: Connection, fingerprint: str) -> Calibration 
     row = connection.execute(
         sa.select(calibrations).where(calibrations.c.fingerprint == fingerprint)
     ).first()
-    if row is not None and checksum(row.content) != row.crc:
-        raise damaged("the calibration does not match its checksum")
+    crc = 0 if row is None else checksum(fingerprint, row.content)
+    if crc != read_seal(connection).calibration:
+        raise damaged("what was learnt of it is gone or does not match its checksum")
     return None if row is None else Calibration.from_bytes(row.content)
 
 
-def store_calibration(table: ProductTable, calibration: Calibration, fingerprint: str) -> int:
+def store_calibration(table: ProductWriter, calibration: Calibration, fingerprint: str) -> int:
     """Write a calibration in place of the one before; return the generation of the change."""
     content = calibration.to_bytes()
     generation = table.next_generation()
+    forget_calibration(table, fingerprint)
+    table.connection.execute(
+        sa.insert(calibrations).values(
+            fingerprint=fingerprint, content=content, generation=generation
+        )
+    )
+    table.note_calibration(checksum(fingerprint, content))
+    return generation
+
+
+def forget_calibration(table: ProductWriter, fingerprint: str) -> None:
+    """Drop a calibration, to be learnt anew."""
     table.connection.execute(
         sa.delete(calibrations).where(calibrations.c.fingerprint == fingerprint)
     )
-    table.connection.execute(
-        sa.insert(calibrations).values(
-            fingerprint=fingerprint, content=content, generation=generation, crc=checksum(content)
-        )
-    )
-    return generation
+    table.note_calibration(0)

@@ -1,36 +1,43 @@
-"""The catalogue's products, pictures and embeddings in SQL: written in batches, read by key."""
+"""The catalogue's products, pictures and embeddings, read from SQL by key."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from index.database import read_setting
 from index.filters import Condition
 from index.product import Product
+from index.seal import missing_rows
 from index.tables import (
-    attributes,
     checksum,
     damaged,
+    embedding_crc,
     embeddings,
+    image_crc,
     images,
     products,
-    read_setting,
     removed_views,
+    view_crc,
     views,
-    write_setting,
 )
-from vision.batches import Picture
 
-_CHUNK = 500  # values in one IN (...); SQLite allows some tens of thousands, plans suffer before
-_TEXTS = (
+T = TypeVar("T")
+
+CHUNK = 500  # values in one IN (...); SQLite allows some tens of thousands, plans suffer before
+TEXTS = (
     "product_id", "title", "description", "category", "brand", "currency", "availability", "url",
 )  # fmt: skip
+
+
+class Overtaken(Exception):
+    """The index is ahead of this view of the database: a product in it is gone. Look again."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +70,23 @@ class Rows:
 
 
 class ProductTable:
-    """Reads and writes products over one open connection; the caller owns the transaction."""
+    """Reads products over one open connection; the caller owns the transaction.
+
+    Whatever does not match its checksum raises CatalogueError.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    # --- reading -------------------------------------------------------------------------------
-
     def generation(self) -> int:
         """Return the number of the last committed change."""
         return int(read_setting(self.connection, "generation") or 0)
+
+    def verify(self, fingerprint: str) -> None:
+        """Raise CatalogueError where rows are missing."""
+        found = next(missing_rows(self.connection, fingerprint), None)
+        if found is not None:
+            raise damaged(found)
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of products, images, and views (pictures of products)."""
@@ -83,21 +97,10 @@ class ProductTable:
             for table in (products, images, views)
         }
 
-    def indexed(self, fingerprint: str) -> int:
-        """Return how many views have an embedding by this encoder: the rows of a full index."""
-        query = sa.select(sa.func.count()).select_from(
-            views.join(embeddings, views.c.sha256 == embeddings.c.sha256)
-        )
-        return int(
-            self.connection.execute(
-                query.where(embeddings.c.fingerprint == fingerprint)
-            ).scalar_one()
-        )
-
     def keys(self, product_ids: Iterable[str]) -> dict[str, int]:
         """Return the keys of those of the products that exist, by id."""
         found: dict[str, int] = {}
-        for chunk in _chunks(product_ids):
+        for chunk in chunks(product_ids):
             rows = self.connection.execute(
                 sa.select(products.c.product_id, products.c.key).where(
                     products.c.product_id.in_(chunk)
@@ -109,7 +112,7 @@ class ProductTable:
     def get(self, keys: Iterable[int]) -> dict[int, StoredProduct]:
         """Return products by key; keys that do not exist are left out."""
         found: dict[int, StoredProduct] = {}
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             shown: dict[int, list[View]] = {}
             rows = self.connection.execute(
                 sa.select(views).where(views.c.product_key.in_(chunk)).order_by(views.c.position)
@@ -149,7 +152,7 @@ class ProductTable:
     def known_images(self, hashes: Iterable[str], fingerprint: str) -> set[str]:
         """Return those of the SHA-256s whose embeddings by this encoder are stored."""
         found: set[str] = set()
-        for chunk in _chunks(hashes):
+        for chunk in chunks(hashes):
             found.update(
                 self.connection.execute(
                     sa.select(embeddings.c.sha256).where(
@@ -162,24 +165,38 @@ class ProductTable:
     def owners(self, hashes: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
         """Return who shows a picture: (product key, location) by SHA-256."""
         found: dict[str, list[tuple[int, str]]] = {}
-        for chunk in _chunks(hashes):
+        for chunk in chunks(hashes):
             for row in self.connection.execute(
-                sa.select(views.c.sha256, views.c.product_key, views.c.location).where(
-                    views.c.sha256.in_(chunk)
-                )
+                sa.select(views.c.sha256, views.c.product_key, views.c.location)
+                .where(views.c.sha256.in_(chunk))
+                .order_by(views.c.id)
             ):
                 found.setdefault(row.sha256, []).append((row.product_key, row.location))
         return found
 
     def previews(self, hashes: Iterable[str]) -> dict[str, bytes]:
-        """Return the stored JPEG previews by SHA-256."""
+        """Return the stored JPEG previews by SHA-256, of all of these images."""
         found: dict[str, bytes] = {}
-        for chunk in _chunks(hashes):
+        wanted = set(hashes)
+        for chunk in chunks(wanted):
             for row in self.connection.execute(sa.select(images).where(images.c.sha256.in_(chunk))):
-                if checksum(row.sha256, row.preview) != row.crc:
+                if image_crc(row) != row.crc:
                     raise damaged(f"the preview of image {row.sha256[:12]}")
                 found[row.sha256] = row.preview
+        if len(found) < len(wanted):
+            raise damaged(f"the preview of image {min(wanted - set(found))[:12]} is missing")
         return found
+
+    def indexed(self, fingerprint: str) -> int:
+        """Return how many views have an embedding by this encoder: the rows of a full index."""
+        query = sa.select(sa.func.count()).select_from(
+            views.join(embeddings, views.c.sha256 == embeddings.c.sha256)
+        )
+        return int(
+            self.connection.execute(
+                query.where(embeddings.c.fingerprint == fingerprint)
+            ).scalar_one()
+        )
 
     def rows(self, fingerprint: str, *, after: int = 0, size: int = 4096) -> Iterator[Rows]:
         """Yield the index rows that changed after a generation, in runs of at most ``size``."""
@@ -210,7 +227,7 @@ class ProductTable:
         )
         ids = self.connection.execute(query).scalars().all()
         found: dict[int, Any] = {}
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             chosen = _indexed(fingerprint).where(views.c.id.in_(chunk))
             found.update((row.id, row) for row in self.connection.execute(chosen))
         return _arrays([found[each] for each in ids if each in found])
@@ -220,148 +237,41 @@ class ProductTable:
         query = sa.select(removed_views.c.id).where(removed_views.c.generation > after)
         return np.array(self.connection.execute(query).scalars().all(), dtype=np.int64)
 
-    # --- writing -------------------------------------------------------------------------------
 
-    def next_generation(self) -> int:
-        """Begin a change: raise the generation and return it."""
-        generation = self.generation() + 1
-        write_setting(self.connection, "generation", generation)
-        return generation
+def product_crc(key: int, digest: str) -> int:
+    """Return the checksum of a row of ``products``: its contents are in the digest."""
+    return checksum(key, digest)
 
-    def add_images(
-        self, pictures: Sequence[Picture], vectors: np.ndarray, fingerprint: str
-    ) -> None:
-        """Store pictures and their embeddings, (n, d) float32; known previews are kept."""
-        have = set()
-        for chunk in _chunks(picture.sha256 for picture in pictures):
-            have.update(
-                self.connection.execute(
-                    sa.select(images.c.sha256).where(images.c.sha256.in_(chunk))
-                ).scalars()
-            )
-        rows = [
-            {
-                "sha256": each.sha256, "width": each.width, "height": each.height,
-                "format": each.format, "preview": each.preview,
-                "crc": checksum(each.sha256, each.preview),
-            }
-            for each in pictures if each.sha256 not in have
-        ]  # fmt: skip
-        if rows:
-            self.connection.execute(sa.insert(images), rows)
-        rows = []
-        for picture, vector in zip(pictures, vectors, strict=True):
-            vector_bytes = vector.astype("<f4").tobytes()
-            colour_bytes = picture.colour.astype("<f2").tobytes()
-            crc = checksum(picture.sha256, fingerprint, vector_bytes, colour_bytes)
-            rows.append(
-                {"sha256": picture.sha256, "fingerprint": fingerprint, "vector": vector_bytes,
-                 "colour": colour_bytes, "crc": crc}
-            )  # fmt: skip
-        if rows:
-            self.connection.execute(sa.insert(embeddings), rows)
 
-    def put(
-        self,
-        product: Product,
-        pictures: Sequence[tuple[str, str]],
-        key: int | None,
-        generation: int,
-    ) -> None:
-        """Write a product and its pictures, (sha256, location) in order; ``key`` = replace that one."""
-        row: dict[str, Any] = {name: getattr(product, name) for name in _TEXTS}
-        row |= {
-            "price": product.price,
-            "attributes": json.dumps(product.attributes, ensure_ascii=False, sort_keys=True),
-            "digest": product.digest(),
-            "generation": generation,
-        }
-        if key is None:
-            result = self.connection.execute(sa.insert(products).values(row))
-            assert result.inserted_primary_key is not None
-            key = int(result.inserted_primary_key[0])
-        else:
-            self.connection.execute(sa.update(products).where(products.c.key == key).values(row))
-            self.connection.execute(sa.delete(attributes).where(attributes.c.product_key == key))
-        if product.attributes:
-            self.connection.execute(
-                sa.insert(attributes),
-                [
-                    {"product_key": key, "name": name, "value": value}
-                    for name, value in product.attributes.items()
-                ],
-            )
-        self._put_views(key, pictures, generation)
-
-    def _put_views(self, key: int, pictures: Sequence[tuple[str, str]], generation: int) -> None:
-        """Make a product's views equal ``pictures``, leaving alone the index rows that stay."""
-        old = {
-            row.sha256: row
-            for row in self.connection.execute(sa.select(views).where(views.c.product_key == key))
-        }
-        gone = [row.id for sha256, row in old.items() if sha256 not in {p[0] for p in pictures}]
-        self._remove_views(gone, generation)
-        for position, (sha256, location) in enumerate(pictures):
-            row = {"position": position, "location": location}
-            row["crc"] = checksum(key, sha256, position, location)
-            if sha256 in old:
-                self.connection.execute(
-                    sa.update(views).where(views.c.id == old[sha256].id).values(row)
-                )
-            else:
-                self.connection.execute(
-                    sa.insert(views).values(
-                        product_key=key, sha256=sha256, generation=generation, **row
-                    )
-                )
-
-    def remove(self, keys: Collection[int], generation: int) -> None:
-        """Remove products with their views, and the images that no product shows any more."""
-        for chunk in _chunks(keys):
-            ids = self.connection.execute(
-                sa.select(views.c.id).where(views.c.product_key.in_(chunk))
-            ).scalars()
-            self._remove_views(list(ids), generation)
-            self.connection.execute(
-                sa.delete(attributes).where(attributes.c.product_key.in_(chunk))
-            )
-            self.connection.execute(sa.delete(products).where(products.c.key.in_(chunk)))
-
-    def remove_views(self, ids: Sequence[int], generation: int) -> None:
-        """Remove single pictures of products."""
-        self._remove_views(ids, generation)
-
-    def remove_unused_images(self) -> int:
-        """Drop images and embeddings that no product shows; return how many images."""
-        used = sa.select(views.c.sha256)
-        self.connection.execute(sa.delete(embeddings).where(embeddings.c.sha256.not_in(used)))
-        return self.connection.execute(
-            sa.delete(images).where(images.c.sha256.not_in(used))
-        ).rowcount
-
-    def _remove_views(self, ids: Sequence[int], generation: int) -> None:
-        for chunk in _chunks(ids):
-            self.connection.execute(sa.delete(views).where(views.c.id.in_(chunk)))
-            self.connection.execute(
-                sa.insert(removed_views), [{"id": each, "generation": generation} for each in chunk]
-            )
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the values in lists that are short enough for one query."""
+    chunk: list[T] = []
+    for value in values:
+        chunk.append(value)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def _product(row: Any) -> Product:
     try:
-        loaded = json.loads(row.attributes)
-    except ValueError as error:
-        raise damaged(f"the attributes of product {row.product_id!r}") from error
-    product = Product(
-        **{name: getattr(row, name) for name in _TEXTS}, price=row.price, attributes=loaded
-    )
-    if product.digest() != row.digest:
+        product = Product(
+            **{name: getattr(row, name) for name in TEXTS},
+            price=row.price,
+            attributes=json.loads(row.attributes),
+        )
+        right = product.digest() == row.digest and product_crc(row.key, row.digest) == row.crc
+    except (ValueError, TypeError):
+        right = False
+    if not right:
         raise damaged(f"product {row.product_id!r} does not match its checksum")
     return product
 
 
 def _check_view(row: Any) -> None:
-    if checksum(row.product_key, row.sha256, row.position, row.location) != row.crc:
+    if view_crc(row) != row.crc:
         raise damaged(f"picture row {row.id} does not match its checksum")
 
 
@@ -381,24 +291,13 @@ def _indexed(fingerprint: str) -> sa.Select[Any]:
 
 
 def _arrays(rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return vectors (n, d) float32, colours (n, c) float32 and product keys (n,) int64, checked."""
+    """Return vectors (n, d) float32, colours (n, c) float32, product keys (n,) int64, checked."""
     for row in rows:
         _check_view(row)
-        if checksum(row.sha256, row.fingerprint, row.vector, row.colour) != row.embedding_crc:
+        if embedding_crc(row) != row.embedding_crc:
             raise damaged(f"the embedding of image {row.sha256[:12]} does not match its checksum")
     return (
         np.stack([np.frombuffer(row.vector, dtype="<f4") for row in rows]),
         np.stack([np.frombuffer(row.colour, dtype="<f2") for row in rows]).astype(np.float32),
         np.array([row.product_key for row in rows], dtype=np.int64),
     )
-
-
-def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
-    chunk: list[Any] = []
-    for value in values:
-        chunk.append(value)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -39,11 +39,13 @@ class Query:
     k: int = 10
 
     def __post_init__(self) -> None:
-        if self.photo is None and not self.text.strip() and not self.like:
+        for text in (self.text, self.not_text, self.like, *self.where):
+            check_text(text)
+        if not self.parts:
+            raise QueryError("Nothing to look for: give a photo, words or a product (--like ID).")
+        if self.parts == ("not",):
             raise QueryError(
-                "Nothing to look for: give a photo, words (--text) or a product (--like)."
-                if not self.not_text
-                else "Words to avoid need something to look for: add a photo, words or a product."
+                "Words to avoid need something to look for: add a photo, words or a product."
             )
         if self.region is not None and self.photo is None:
             raise QueryError("A region is a part of a photo; give the photo too.")
@@ -56,11 +58,21 @@ class Query:
                 )
             if not math.isfinite(weight) or weight < 0:
                 raise QueryError(f"The weight of {name} must be a number from 0 up, not {weight}.")
+        if not any(self.weight(name) for name in self.parts if name != "not"):
+            raise QueryError("What is looked for has the weight 0; give it more, or leave it out.")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the names of the parts that are asked, as in DEFAULT_WEIGHTS."""
+        there = (self.photo is not None, self.text.strip(), self.not_text.strip(), self.like)
+        return tuple(
+            name for name, is_there in zip(DEFAULT_WEIGHTS, there, strict=True) if is_there
+        )
 
     @property
     def photo_only(self) -> bool:
         """Tell whether the photo alone is asked, which is what verdicts are calibrated for."""
-        return self.photo is not None and not (self.text or self.not_text or self.like)
+        return self.parts == ("photo",)
 
     def conditions(self) -> tuple[Condition, ...]:
         """Return ``where`` parsed; raises QueryError."""
@@ -69,6 +81,12 @@ class Query:
     def weight(self, name: str) -> float:
         """Return the weight of a part."""
         return self.weights.get(name, DEFAULT_WEIGHTS[name])
+
+
+def check_text(text: str) -> None:
+    """Raise QueryError for what no product's text can hold: NUL and halves of characters."""
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise QueryError(f"{text!r} holds bytes that are not text; write it as UTF-8.")
 
 
 @dataclass(frozen=True)

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index.products import ProductTable
-from index.query import Answer, Hit, Query
+from index.filters import check_attributes
+from index.products import Overtaken, ProductTable, StoredProduct
+from index.query import Answer, Hit, Query, Verdict
 from index.space import Space, unit
 from index.vectors import Neighbours, VectorStore
 from index.verdicts import Verdicts
 from vision.batches import ahead
 from vision.colour import describe_colour
-from vision.encoder import Encoder
-from vision.errors import QueryError
+from vision.errors import QueryError, UnreadableImage
 from vision.images import Image, read_image
 
+if TYPE_CHECKING:
+    from vision.encoder import Encoder
+
 BATCH = 32  # photos embedded at once
+_LEAST_HITS = 10  # looked at whatever k is, so that probabilities do not depend on it
+_NOTHING = 1e-4  # a query vector shorter than this has no direction
 
 
 @dataclass(frozen=True)
 class Asked:
     """Queries ready to be searched for, the same in all fields.
 
-    ``vectors`` (q, dim) float32 unit rows of the ranking space; ``without`` (q,) int64 the key of
-    the product each must not find, -1 for none; ``sha256`` of the photo where the photo alone and
-    whole is asked, else ""; ``milliseconds`` what reading and encoding took for each.
+    ``vectors`` (q, dim) float32 in the ranking space, so that a score is the mean of the parts'
+    scores by their weights, and a photo alone scores as pictures do among themselves. ``without``
+    (q,) int64 is the key of the product each must not find, -1 for none; ``sha256`` that of the
+    photo where the photo alone and whole is asked, else ""; ``milliseconds`` what reading and
+    encoding took for each.
     """
 
     queries: tuple[Query, ...]
@@ -37,22 +47,19 @@ class Asked:
     sha256: tuple[str, ...]
     milliseconds: dict[str, float]
 
-    def hold_out(self, keys: np.ndarray) -> Asked:
-        """Return the same queries, each with one product left out as if it were not stocked."""
-        return replace(self, without=keys, sha256=("",) * len(self.queries))
-
 
 def ask(
     queries: Sequence[Query],
-    encoder: Encoder,
+    encoder: Callable[[], Encoder],
     space: Space,
     store: VectorStore,
     table: ProductTable,
 ) -> Asked:
     """Read and embed queries.
 
-    The parts of a query are added up in the ranking space by their weights, words to avoid with a
-    minus. Raises QueryError for unknown products, UnreadableImage for bad photos, EncoderError for
+    The parts of a query are averaged in the ranking space by their weights, words to avoid with a
+    minus. ``encoder`` is called only where there is something to embed. Raises QueryError for
+    unknown products and parts that cancel out, UnreadableImage for bad photos, EncoderError for
     words where the encoder knows none.
     """
     for query in queries:
@@ -62,30 +69,24 @@ def ask(
     for query in queries:
         if query.like and query.like not in like:
             raise QueryError(f'There is no product "{query.like}" in this catalogue.')
-    images = list(ahead(queries, lambda query: _read(query, encoder)))
+    scale = encoder().preprocess.scale if any(query.photo is not None for query in queries) else 1
+    images = list(ahead(queries, lambda query: _read(query, scale)))
     read = time.perf_counter()
-    vectors = np.zeros((len(queries), space.dim), dtype=np.float32)
-    with_photo = [at for at, image in enumerate(images) if image is not None]
-    for run in (with_photo[i : i + BATCH] for i in range(0, len(with_photo), BATCH)):
-        chosen = [image for at in run if (image := images[at]) is not None]
-        embedded = encoder.encode_images(chosen, mirror=True)
-        colours = np.stack([describe_colour(image.pixels) for image in chosen])
-        weights = np.array([[queries[at].weight("photo")] for at in run], dtype=np.float32)
-        vectors[run] += weights * space.project(embedded, colours)
-    for words, name, sign in (("text", "text", 1.0), ("not_text", "not", -1.0)):
-        spoken = [at for at, query in enumerate(queries) if getattr(query, words).strip()]
-        if spoken:
-            embedded = encoder.encode_texts([getattr(queries[at], words) for at in spoken])
-            weights = np.array([[sign * queries[at].weight(name)] for at in spoken], np.float32)
-            vectors[spoken] += weights * space.project_words(embedded)
+    vectors = _embed_photos(queries, images, encoder, space) + _embed_words(queries, encoder, space)
     for at, query in enumerate(queries):
         if query.like:
             own = store.vectors_of(like[query.like])
-            vectors[at] += query.weight("like") * unit(own.mean(axis=0, keepdims=True))[0]
+            if not len(own):
+                raise Overtaken
+            vectors[at] += query.weight("like") * unit(own.sum(axis=0, keepdims=True))[0]
+    for query, vector in zip(queries, vectors, strict=True):
+        if not query.photo_only and np.linalg.norm(vector) < _NOTHING:
+            raise QueryError("The parts of the query cancel each other out; change their weights.")
+    total = np.array([sum(map(query.weight, query.parts)) for query in queries], dtype=np.float32)
     encoded = time.perf_counter()
     return Asked(
         tuple(queries),
-        unit(vectors),
+        vectors / total[:, None],
         np.array([like.get(query.like, -1) for query in queries], dtype=np.int64),
         tuple(
             image.sha256 if image is not None and query.photo_only and query.region is None else ""
@@ -98,16 +99,71 @@ def ask(
     )
 
 
-def _read(query: Query, encoder: Encoder) -> Image | None:
-    if query.photo is None:
+def _read(query: Query, scale: int) -> Image | None:
+    """Return a query's photo or its region, with at least ``scale`` pixels where it has them."""
+    image, region = query.photo, query.region
+    if image is None:
         return None
-    image = query.photo
     if not isinstance(image, Image):
-        region = query.region
         # A small part of a large photo needs more of its pixels.
         share = min(region.width, region.height) if region else 1.0
-        image = read_image(image, at_least=int(encoder.preprocess.scale / share) + 1)
-    return image.crop(query.region) if query.region else image
+        try:
+            image = read_image(image, at_least=math.ceil(scale / share))
+        except UnreadableImage as error:
+            if isinstance(query.photo, str | Path):
+                raise UnreadableImage(f"{query.photo}: {error}") from error
+            raise
+    return image.crop(region) if region else image
+
+
+def _embed_photos(
+    queries: Sequence[Query],
+    images: Sequence[Image | None],
+    encoder: Callable[[], Encoder],
+    space: Space,
+) -> np.ndarray:
+    """Return each query's photo by its weight, (q, dim) float32, zeros where there is none."""
+    vectors = np.zeros((len(queries), space.dim), dtype=np.float32)
+    shown = [(at, image) for at, image in enumerate(images) if image is not None]
+    for run in (shown[i : i + BATCH] for i in range(0, len(shown), BATCH)):
+        rows = [at for at, _ in run]
+        embedded = encoder().encode_images([image for _, image in run], mirror=True)
+        colours = np.stack([describe_colour(image.pixels) for _, image in run])
+        weights = np.array([[queries[at].weight("photo")] for at in rows], dtype=np.float32)
+        vectors[rows] = weights * space.project(embedded, colours)
+    return vectors
+
+
+def _embed_words(
+    queries: Sequence[Query], encoder: Callable[[], Encoder], space: Space
+) -> np.ndarray:
+    """Return each query's words by their weights, (q, dim) float32; unwanted ones with a minus."""
+    vectors = np.zeros((len(queries), space.dim), dtype=np.float32)
+    spoken = [
+        (at, words, weight)
+        for at, query in enumerate(queries)
+        for words, weight in (
+            (query.text, query.weight("text")),
+            (query.not_text, -query.weight("not")),
+        )
+        if words.strip()
+    ]
+    if spoken:
+        embedded = space.project_words(encoder().encode_texts([words for _, words, _ in spoken]))
+        for (at, _, weight), row in zip(spoken, embedded, strict=True):
+            vectors[at] += weight * row
+    return vectors
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one query found: the nearest products, and those that show the very same file.
+
+    Each is one row of neighbours, (n,) in all fields; None where no product shows the file.
+    """
+
+    best: Neighbours
+    same: Neighbours | None
 
 
 def answer_queries(
@@ -117,61 +173,86 @@ def answer_queries(
     started = time.perf_counter()
     found = _search(asked, store, table)
     searched = time.perf_counter()
-    products = table.get({int(key) for row in found for key in row.products[row.products >= 0]})
-    same_bytes = table.owners(sha256 for sha256 in asked.sha256 if sha256)
-    answers = []
-    for query, sha256, row in zip(asked.queries, asked.sha256, found, strict=True):
-        scores = row.scores[np.isfinite(row.scores)]
-        sure = verdicts.probabilities(row.scores[None])[0] if verdicts and len(scores) else None
-        owners = {key for key, _ in same_bytes.get(sha256, ())}
-        hits = []
-        for at, key in enumerate(row.products[: min(len(scores), query.k)].tolist()):
-            if key not in products:
-                continue  # removed by another process a moment ago
-            stored = products[key]
-            view = next((v for v in stored.views if v.id == row.views[at]), stored.views[0])
-            probability = float(sure[at]) if sure is not None and query.photo_only else None
-            if key in owners:
-                probability, view = 1.0, next(v for v in stored.views if v.sha256 == sha256)
-            hits.append(
-                Hit(stored.product, float(scores[at]), probability, view.location, view.sha256)
-            )
-        # The very same file is the product, even where another scores a hair higher.
-        hits.sort(key=lambda hit: hit.sha256 != sha256)
-        answers.append((query, tuple(hits)))
+    rows = [row for each in found for row in (each.best, each.same) if row is not None]
+    products = table.get({int(key) for row in rows for key in row.products[row.products >= 0]})
+    hits = [
+        _hits(query, each, products, verdicts)
+        for query, each in zip(asked.queries, found, strict=True)
+    ]
     ranked = time.perf_counter()
     times = asked.milliseconds | {
         "search": (searched - started) * 1000 / len(asked.queries),
         "rank": (ranked - searched) * 1000 / len(asked.queries),
     }
-    return [_judge(query, hits, verdicts, dict(times)) for query, hits in answers]
+    return [Answer(_verdict(each, verdicts), each, dict(times)) for each in hits]
 
 
-def _judge(
-    query: Query, hits: tuple[Hit, ...], verdicts: Verdicts | None, times: dict[str, float]
-) -> Answer:
+def _hits(
+    query: Query, found: _Found, products: dict[int, StoredProduct], verdicts: Verdicts | None
+) -> tuple[Hit, ...]:
+    """Return at most k products, best first.
+
+    The very same file is the product, even where another scores a hair higher.
+    """
+    best, same = found.best, found.same
+    sure: list[float | None] = [None] * len(best.scores)
+    if verdicts is not None and query.photo_only:
+        sure = verdicts.probabilities(best.scores[None])[0].tolist()
+    places = [(best, at, probability) for at, probability in enumerate(sure)]
+    if same is not None:
+        places = [(same, at, 1.0) for at in range(len(same.products))] + places
+    hits: dict[int, Hit] = {}
+    for row, at, probability in places:
+        key = int(row.products[at])
+        if key in products and key not in hits:  # -1 is the padding
+            stored = products[key]
+            view = next((v for v in stored.views if v.id == row.views[at]), stored.views[0])
+            hits[key] = Hit(
+                stored.product, float(row.scores[at]), probability, view.location, view.sha256
+            )
+    return tuple(hits.values())[: query.k]
+
+
+def _verdict(hits: Sequence[Hit], verdicts: Verdicts | None) -> Verdict:
     if not hits:
-        return Answer("not stocked", hits, times)
-    top = hits[0].probability
-    if top == 1.0:
-        return Answer("exact", hits, times)
-    if verdicts is None or top is None:
-        return Answer("similar", hits, times)
-    return Answer(verdicts.verdict(top), hits, times)
+        return "not stocked"
+    probability = hits[0].probability
+    if probability == 1.0:
+        return "exact"
+    if verdicts is None or probability is None:
+        return "similar"
+    return verdicts.verdict(probability)
 
 
-def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[Neighbours]:
-    """Search queries that share filters and k together; one row of neighbours for each query."""
+def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[_Found]:
+    """Search queries that share filters and k together; return what each of them found."""
+    owners = table.owners(sha256 for sha256 in asked.sha256 if sha256)
     groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
     for at, query in enumerate(asked.queries):
-        groups.setdefault((query.where, query.k), []).append(at)
-    rows: list[Neighbours | None] = [None] * len(asked.queries)
+        groups.setdefault((tuple(query.where), query.k), []).append(at)
+    answers: dict[int, _Found] = {}
     for (where, k), members in groups.items():
-        allowed = table.matching(asked.queries[members[0]].conditions()) if where else None
-        # One hit more than asked: how far the last one stands out is part of how sure it is.
+        allowed = None
+        if where:
+            conditions = asked.queries[members[0]].conditions()
+            allowed = table.matching(conditions)
+            if not len(allowed):
+                check_attributes(conditions, table.connection)
         found = store.search(
-            asked.vectors[members], max(k, 2), allowed=allowed, without=asked.without[members]
+            asked.vectors[members],
+            max(k, _LEAST_HITS),
+            allowed=allowed,
+            without=asked.without[members],
         )
         for place, at in enumerate(members):
-            rows[at] = Neighbours(found.products[place], found.scores[place], found.views[place])
-    return [row for row in rows if row is not None]
+            keys = np.array([key for key, _ in owners.get(asked.sha256[at], ())], dtype=np.int64)
+            keys = keys if allowed is None else np.intersect1d(keys, allowed)
+            same = None
+            if len(keys):
+                same = _row(store.search(asked.vectors[at : at + 1], len(keys), allowed=keys), 0)
+            answers[at] = _Found(_row(found, place), same)
+    return [answers[at] for at in range(len(asked.queries))]
+
+
+def _row(found: Neighbours, at: int) -> Neighbours:
+    return Neighbours(found.products[at], found.scores[at], found.views[at])

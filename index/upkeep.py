@@ -1,4 +1,4 @@
-"""Keeping a catalogue in order: remove, check and repair, back up, export."""
+"""Keeping a catalogue in order: remove, repair, back up, export."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import contextlib
 import csv
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
 import sqlalchemy as sa
 
-from index.adding import Progress, silent
+from index.checking import ANY_SIZE, Problem
 from index.feeds import quote_formula, read_bytes
-from index.products import ProductTable
-from index.tables import checksum, embeddings, images, translated, views
+from index.files import replace_durably
+from index.live import forget_calibration
+from index.place import DATABASE
+from index.products import ProductTable, StoredProduct, chunks
+from index.seal import reseal
+from index.tables import products, views
+from index.writing import Change, ProductWriter
 from vision.batches import decode
-from vision.errors import CatalogueBusy, CatalogueError, QueryError, UnreadableImage
-from vision.images import Limits
+from vision.errors import CatalogueError, QueryError, UnreadableImage
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
@@ -32,26 +33,9 @@ EXPORT_COLUMNS = (
     "availability", "url", "image_path", "attributes",
 )  # fmt: skip
 
-# A picture that is in the catalogue was within the limits when it was added.
-_ANY_SIZE = Limits(max_bytes=2**31, max_pixels=170_000_000)
-_ADVISORY_LOCK = 0x66696E64  # any fixed number: "find"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is not as it should be.
-
-    ``kind`` is index, embedding, preview, product, unused, missing file or changed file; ``what``
-    names it; ``serious`` is False where answers are not touched by it.
-    """
-
-    kind: str
-    what: str
-    serious: bool = True
-
 
 def remove_products(catalogue: Catalogue, product_ids: Sequence[str]) -> int:
-    """Remove products and what only they used; raises QueryError, removing nothing, for unknown ids."""
+    """Remove products and what only they used; or, for unknown ids, raise QueryError."""
     with catalogue.changing() as table:
         keys = table.keys(product_ids)
         unknown = [each for each in product_ids if each not in keys]
@@ -66,127 +50,78 @@ def remove_products(catalogue: Catalogue, product_ids: Sequence[str]) -> int:
     return len(keys)
 
 
-def check_catalogue(
-    catalogue: Catalogue, *, files: bool = True, progress: Progress = silent
-) -> Iterator[Problem]:
-    """Yield all that is wrong: every row against its checksum, the index, and the picture files.
-
-    With ``files`` every picture is looked for where it was added from and hashed again.
-    """
-    encoder = catalogue.encoder  # raises when the fingerprint is not the catalogue's
-    with catalogue.reading() as table:
-        if table.connection.dialect.name == "sqlite":
-            for line in table.connection.exec_driver_sql("PRAGMA integrity_check").scalars():
-                if line != "ok":
-                    yield Problem("database", str(line))
-        yield from _check_images(table, encoder.fingerprint)
-        yield from _check_products(table, files, progress)
-        yield from _check_index(catalogue, table)
-
-
-def _check_images(table: ProductTable, fingerprint: str) -> Iterator[Problem]:
-    connection = table.connection.execution_options(yield_per=500)
-    for row in connection.execute(sa.select(images)):
-        if checksum(row.sha256, row.preview) != row.crc:
-            yield Problem("preview", row.sha256)
-    rows = connection.execute(sa.select(embeddings).where(embeddings.c.fingerprint == fingerprint))
-    for row in rows:
-        if checksum(row.sha256, row.fingerprint, row.vector, row.colour) != row.crc:
-            yield Problem("embedding", row.sha256)
-    known = sa.select(embeddings.c.sha256).where(embeddings.c.fingerprint == fingerprint)
-    missing = sa.select(views.c.sha256).where(views.c.sha256.not_in(known)).distinct()
-    for sha256 in table.connection.execute(missing).scalars():
-        yield Problem("embedding", sha256)
-    used = sa.select(views.c.sha256)
-    for sha256 in table.connection.execute(
-        sa.select(images.c.sha256).where(images.c.sha256.not_in(used))
-    ).scalars():
-        yield Problem("unused", sha256, serious=False)
-
-
-def _check_products(table: ProductTable, files: bool, progress: Progress) -> Iterator[Problem]:
-    total = table.counts()["products"]
-    for done, key in enumerate(table.all_keys(), 1):
-        try:
-            stored = table.get([key])[key]
-        except CatalogueError:
-            yield Problem("product", str(key))
-            continue
-        if not stored.views:
-            yield Problem("product", str(key))
-        for view in stored.views if files else ():
-            try:
-                data = read_bytes(view.location, _ANY_SIZE.max_bytes)
-            except UnreadableImage:
-                yield Problem("missing file", view.location, serious=False)
-                continue
-            if hashlib.sha256(data).hexdigest() != view.sha256:
-                yield Problem("changed file", view.location, serious=False)
-        progress("check", done, total)
-
-
-def _check_index(catalogue: Catalogue, table: ProductTable) -> Iterator[Problem]:
-    """Compare every row of the index with the embedding it was made from."""
-    try:
-        index = catalogue.index(table)
-        space, store = index.calibration.space, index.store
-        place = {view: row for row, view in enumerate(store.views.tolist())}
-        for rows in table.rows(catalogue.fingerprint):
-            expected = space.project(rows.vectors, rows.colours)
-            at = [place.pop(view, -1) for view in rows.ids.tolist()]
-            for view, row, vector in zip(rows.ids.tolist(), at, expected, strict=True):
-                if row < 0 or not np.allclose(store.vectors()[row], vector, atol=1e-5):
-                    yield Problem("index", f"row {view}")
-        for view in place:
-            yield Problem("index", f"row {view}, which no product has")
-    except CatalogueError as error:
-        yield Problem("index", str(error))
-
-
 def repair(catalogue: Catalogue, problems: Iterable[Problem]) -> list[str]:
     """Mend what was found and return what could not be mended but had to go, in words.
 
     Embeddings and previews are made again from the picture files, products that are damaged
     beyond that are removed (adding the feed again brings them back), and the index is rebuilt.
     """
+    problems = list(problems)
     lost: list[str] = []
-    broken = {each.what for each in problems if each.kind in ("embedding", "preview")}
-    gone = {int(each.what) for each in problems if each.kind == "product"}
+    broken = {each.row for each in problems if each.kind in ("embedding", "preview")}
+    gone = {int(each.row) for each in problems if each.kind == "product"}
     with catalogue.changing() as table:
         generation = table.next_generation()
+        if any(each.kind == "calibration" for each in problems):
+            forget_calibration(table, catalogue.fingerprint)
         for sha256 in sorted(broken):
-            if not _remake(catalogue, table, sha256):
-                lost.append(f"image {sha256[:12]}: its file is gone or changed; add it again")
-                owners = table.owners([sha256]).get(sha256, [])
-                ids = sa.select(views.c.id).where(views.c.sha256 == sha256)
-                table.remove_views(list(table.connection.execute(ids).scalars()), generation)
-                gone |= {key for key, _ in owners if not _shows_anything(table, key)}
+            ids = _views_of(table, sha256)
+            if ids and not _remake(catalogue, table, sha256):
+                lost.append(f"image {sha256[:12]}: its file is gone or changed")
+                table.remove_views(ids, generation)
+            elif not ids:
+                table.forget(sha256)
+        _remove_orphans(table, generation)
+        gone |= _without_pictures(table)
         lost += [
-            f"product row {key}: damaged or without pictures; add it again" for key in sorted(gone)
+            f"product {_name(table, key)}: damaged or without pictures" for key in sorted(gone)
         ]
         table.remove(gone, generation)
+        listed = [int(each.row) for each in problems if each.kind == "filters"]
+        for stored in table.get(listed).values():
+            pictures = [(view.sha256, view.location) for view in stored.views]
+            table.put([Change(stored.product, pictures, stored.key)], generation)
         table.remove_unused_images()
+        reseal(table.connection)
     catalogue.settle(learn=True)
     return lost
 
 
-def _shows_anything(table: ProductTable, key: int) -> bool:
-    query = sa.select(sa.func.count()).where(views.c.product_key == key)
-    return bool(table.connection.execute(query).scalar_one())
+def _views_of(table: ProductWriter, sha256: str) -> list[int]:
+    query = sa.select(views.c.id).where(views.c.sha256 == sha256)
+    return list(table.connection.execute(query).scalars())
 
 
-def _remake(catalogue: Catalogue, table: ProductTable, sha256: str) -> bool:
+def _remove_orphans(table: ProductWriter, generation: int) -> None:
+    """Remove pictures whose product is not there."""
+    known = sa.select(products.c.key)
+    orphans = sa.select(views.c.id).where(views.c.product_key.not_in(known))
+    table.remove_views(table.connection.execute(orphans).scalars().all(), generation)
+
+
+def _without_pictures(table: ProductWriter) -> set[int]:
+    shown = sa.select(views.c.product_key)
+    query = sa.select(products.c.key).where(products.c.key.not_in(shown))
+    return set(table.connection.execute(query).scalars())
+
+
+def _name(table: ProductWriter, key: int) -> str:
+    """Return a product's id, damaged as it may be."""
+    query = sa.select(products.c.product_id).where(products.c.key == key)
+    return repr(table.connection.execute(query).scalar())
+
+
+def _remake(catalogue: Catalogue, table: ProductWriter, sha256: str) -> bool:
     """Decode and embed an image again from any file that still holds it."""
     for _, location in table.owners([sha256]).get(sha256, []):
         try:
-            data = read_bytes(location, _ANY_SIZE.max_bytes)
+            data = read_bytes(location, ANY_SIZE.max_bytes)
             if hashlib.sha256(data).hexdigest() != sha256:
                 continue
-            picture = decode(data, catalogue.encoder, _ANY_SIZE)
+            picture = decode(data, catalogue.encoder, ANY_SIZE)
         except UnreadableImage:
             continue
-        for each in (images, embeddings):
-            table.connection.execute(sa.delete(each).where(each.c.sha256 == sha256))
+        table.forget(sha256)
         vectors = catalogue.encoder.encode_pixels(picture.pixels[None])
         table.add_images([picture], vectors, catalogue.fingerprint)
         return True
@@ -201,22 +136,20 @@ def back_up(catalogue: Catalogue, destination: Path) -> None:
     """
     if catalogue.engine.dialect.name != "sqlite":
         raise CatalogueError("This catalogue is in a PostgreSQL database; back it up with pg_dump.")
-    target = destination / "catalogue.sqlite"
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise CatalogueError(f"{destination} is not empty; name a new folder for the backup.")
-    temporary = target.with_suffix(".tmp")
+    temporary = destination / f"{DATABASE}.tmp"
     try:
+        if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+            raise CatalogueError(f"{destination} is not empty; name a new folder for the backup.")
         destination.mkdir(parents=True, exist_ok=True)
         source = sqlite3.connect(str(catalogue.engine.url.database))
         copy = sqlite3.connect(temporary)
         with contextlib.closing(source), contextlib.closing(copy):
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        replace_durably(temporary, destination / DATABASE)
     except (OSError, sqlite3.Error) as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise CatalogueError(f"The backup to {destination} failed ({error}).") from error
 
 
@@ -230,8 +163,7 @@ def export_products(catalogue: Catalogue, file: TextIO, kind: str = "csv") -> in
         writer.writeheader()
     count = 0
     with catalogue.reading() as table:
-        for key in table.all_keys():
-            stored = table.get([key])[key]
+        for stored in _all_products(table):
             row: dict[str, Any] = dict(vars(stored.product))
             locations = [view.location for view in stored.views]
             if writer is None:
@@ -245,18 +177,7 @@ def export_products(catalogue: Catalogue, file: TextIO, kind: str = "csv") -> in
     return count
 
 
-@contextlib.contextmanager
-def database_lock(engine: sa.Engine) -> Iterator[None]:
-    """Be the one writer among all machines that share a PostgreSQL database."""
-    if engine.dialect.name != "postgresql":
-        yield
-        return
-    with translated(), engine.connect() as connection:
-        lock = sa.func.pg_try_advisory_lock(_ADVISORY_LOCK)
-        if not connection.execute(sa.select(lock)).scalar_one():
-            raise CatalogueBusy(
-                "Another machine is writing to this catalogue. Nothing was changed; run the "
-                "command again when it has finished."
-            )
-        yield
-        connection.execute(sa.select(sa.func.pg_advisory_unlock(_ADVISORY_LOCK)))
+def _all_products(table: ProductTable) -> Iterator[StoredProduct]:
+    """Yield every product in the order of their keys."""
+    for keys in chunks(table.all_keys()):
+        yield from sorted(table.get(keys).values(), key=lambda stored: stored.key)

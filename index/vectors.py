@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import faiss
+import faiss as _faiss
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from index.files import replace_durably
 from vision.errors import CatalogueError
+
+faiss: Any = _faiss  # its type information leaves out what its Python wrappers add
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,10 @@ class VectorStore:
         return self._products
 
     def vectors(self) -> np.ndarray:
-        """Return the stored vectors, (n, dim) float32, without copying them."""
+        """Return the stored vectors, (n, dim) float32, without copying them.
+
+        They must not be used once another thread may have changed the store.
+        """
         flat = faiss.rev_swig_ptr(self._index.get_xb(), len(self) * self.dim)
         rows: np.ndarray = flat.reshape(len(self), self.dim)
         return rows
@@ -70,7 +77,8 @@ class VectorStore:
     def vectors_of(self, product: int) -> np.ndarray:
         """Return a product's vectors, (n, dim) float32."""
         with self._lock:
-            return self.vectors()[self._products == product].copy()
+            rows: np.ndarray = self.vectors()[self._products == product]  # a copy
+            return rows
 
     def update(
         self,
@@ -137,7 +145,7 @@ class VectorStore:
         while len(open_rows) and fetch:
             scores, rows = self._index.search(queries[open_rows], fetch, params=parameters)
             short = []
-            for at, query in enumerate(open_rows):
+            for at, query in enumerate(open_rows.tolist()):
                 leave_out = -1 if without is None else int(without[query])
                 if not self._fill(out, query, rows[at], scores[at], leave_out):
                     short.append(query)
@@ -161,7 +169,7 @@ class VectorStore:
         out.products[query, :n] = keys[first]
         out.scores[query, :n] = scores[first]
         out.views[query, :n] = self._views[rows[first]]
-        return n == out.products.shape[1]
+        return bool(n == out.products.shape[1])
 
     # --- the snapshot --------------------------------------------------------------------------
 
@@ -172,24 +180,25 @@ class VectorStore:
         catalogue, the id of the ranking space and a SHA-256 of its contents. Raises CatalogueError
         when the disk is full.
         """
-        tensors = {
-            "faiss": faiss.serialize_index(self._index),
-            "views": self._views,
-            "products": self._products,
-        }
+        with self._lock:
+            tensors: dict[str, np.ndarray] = {
+                "faiss": faiss.serialize_index(self._index),
+                "views": self._views,
+                "products": self._products,
+            }
         stamp = {"generation": str(generation), "space": space}
         stamp["sha256"] = _digest(tensors, stamp)
         temporary = path.with_suffix(".tmp")
         try:
             save_file(tensors, temporary, metadata=stamp)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            replace_durably(temporary, path)
         except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise CatalogueError(
-                f"The index could not be written ({error}). The products are safe in the catalogue; "
-                f"make room on the disk and run findalike rebuild."
+                f"The index could not be written ({error}). The products are safe in the "
+                f"catalogue, and searches go on, only slower to start. Make room on the disk and "
+                f"run findalike rebuild."
             ) from error
 
     @classmethod
@@ -209,11 +218,12 @@ class VectorStore:
             store = cls(dim)
             store._index = faiss.deserialize_index(tensors["faiss"])
             store._views, store._products = tensors["views"], tensors["products"]
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+            generation = int(stamp["generation"])
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError):
             return None
         if not len(store) == store._index.ntotal == len(store._products) or store.dim != dim:
             return None
-        return store, int(stamp["generation"])
+        return store, generation
 
 
 def _rows_of(keys: np.ndarray, products: np.ndarray) -> np.ndarray:

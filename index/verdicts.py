@@ -1,14 +1,17 @@
 """How sure a match is: scores turned into the probability that a hit is the very product.
 
 A logistic model (Platt, "Probabilistic outputs for support vector machines", 1999) over two facts
-about a hit: its score, and how far it stands out from the best other product. It is fitted on the
-catalogue's own products, each once with its product in the catalogue and once with it held out, so
-that the model has seen what the best wrong answer looks like.
+about a hit: the gap between its score and that of the best other product, and that gap measured by
+the distance that the hit itself still has (the idea of Lowe's ratio test, IJCV 60(2), 2004). Both
+compare a hit with its rivals, because the bare score falls with every cluttered background and
+carries little from one kind of photo to another (docs/ranking.md has the measurements). It is
+fitted on the catalogue's own products, each once with its product in the catalogue and once with it
+held out, so that the model has seen what the best wrong answer looks like.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from index.query import Verdict
 # Stated goals of the two limits, on the calibration's own queries.
 EXACT_PRECISION = 0.95  # of the answers called exact, this many are
 FALSE_ALARMS = 0.05  # of the photos of stocked products, at most this many are called not stocked
+_NEAR = 0.05  # distances below this are as good as none: the same photo, saved again
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,17 @@ class Verdicts:
     """
 
     intercept: float
-    score: float
     gap: float
+    ratio: float
     exact_at: float
     not_stocked_at: float
     queries: int
     ece: float
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return the probability of each hit, (q, k), for scores (q, k), best first, -inf padded."""
-        logits = self.intercept + self.score * _finite(scores) + self.gap * _gaps(scores)
+        """Return each hit's probability, (q, k), for scores (q, k), best first, padded with -inf."""
+        gap, ratio = _features(scores)
+        logits = self.intercept + self.gap * gap + self.ratio * ratio
         result: np.ndarray = np.where(np.isfinite(scores), _sigmoid(logits), 0.0)
         return result
 
@@ -68,13 +73,13 @@ def fit_verdicts(
     trial = _fit(present[half], found[half], absent[half])
     rest = _tops(trial, present[~half], found[~half], absent[~half])
     ece = expected_calibration_error(*rest) if len(rest[0]) else float("nan")
-    intercept, score, gap = _fit(present, found, absent)
-    model = Verdicts(intercept, score, gap, 1.0, 0.0, q, float(ece))
-    tops, right = _tops((intercept, score, gap), present, found, absent)
+    fitted = _fit(present, found, absent)
+    model = Verdicts(*fitted, 1.0, 0.0, q, float(ece))
+    tops, right = _tops(fitted, present, found, absent)
     stocked = model.probabilities(present)[:, 0]
     exact_at = _limit_for_precision(tops, right)
     not_stocked_at = min(float(np.quantile(stocked, FALSE_ALARMS)), exact_at, 0.5)
-    return Verdicts(intercept, score, gap, exact_at, not_stocked_at, q, float(ece))
+    return replace(model, exact_at=exact_at, not_stocked_at=not_stocked_at)
 
 
 def _fit(present: np.ndarray, found: np.ndarray, absent: np.ndarray) -> tuple[float, float, float]:
@@ -85,14 +90,14 @@ def _fit(present: np.ndarray, found: np.ndarray, absent: np.ndarray) -> tuple[fl
     hit = np.flatnonzero(found >= 0)
     labels[hit, found[hit]] = True
     there = np.isfinite(scores)
-    features = np.stack([_finite(scores)[there], _gaps(scores)[there]], axis=1)
+    features = np.stack([feature[there] for feature in _features(scores)], axis=1)
     if labels[there].all() or not labels[there].any():
         # Nothing to tell apart: say nothing either way.
         return 0.0, 0.0, 0.0
     spread = features.std(axis=0) + 1e-6
     model = LogisticRegression(C=1.0).fit(features / spread, labels[there])
-    score, gap = (float(value) for value in model.coef_[0] / spread)
-    return float(model.intercept_[0]), score, gap
+    gap, ratio = (float(value) for value in model.coef_[0] / spread)
+    return float(model.intercept_[0]), gap, ratio
 
 
 def _tops(
@@ -113,19 +118,13 @@ def _limit_for_precision(probabilities: np.ndarray, right: np.ndarray) -> float:
     return max(0.5, float(probabilities[order[good[-1]]])) if len(good) else 1.0
 
 
-def _finite(scores: np.ndarray) -> np.ndarray:
-    """Return scores with the padding as -1, the least a cosine can be."""
-    result: np.ndarray = np.where(np.isfinite(scores), scores, -1.0)
-    return result
-
-
-def _gaps(scores: np.ndarray) -> np.ndarray:
-    """Return how far each hit stands above the best other one, (q, k); scores are best first."""
-    filled = _finite(scores)
-    best = np.repeat(filled[:, :1], filled.shape[1], axis=1)
-    best[:, 0] = filled[:, 1] if filled.shape[1] > 1 else -1.0
-    result: np.ndarray = filled - best
-    return result
+def _features(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each hit's gap to the best other hit and its ratio, (q, k) each; scores best first."""
+    filled = np.where(np.isfinite(scores), scores, -1.0)  # -1: the least a cosine can be
+    rival = np.repeat(filled[:, :1], filled.shape[1], axis=1)
+    rival[:, 0] = filled[:, 1] if filled.shape[1] > 1 else -1.0
+    gap = filled - rival
+    return gap, gap / np.maximum(1.0 - filled, _NEAR)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from vision.backbones import Backbone, load_backbone
+from vision.backbones import load_backbone
 from vision.errors import EncoderError
 from vision.images import Image
+from vision.loading import Backbone
 from vision.models import BUILTIN, MODELS
-from vision.weights import hash_module
+from vision.weights import hash_modules, short
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -34,8 +36,9 @@ class Encoder:
     """A loaded model that turns pictures, and for CLIP models words, into embeddings.
 
     Embeddings are (n, dim) float32 unit rows, so that a dot product is the cosine similarity.
-    ``fingerprint`` is a hex digest of the weights and the preprocessing: equal fingerprints mean
-    embeddings that may be compared, whatever file the weights came from.
+    ``fingerprint`` is a hex digest of the weights, the preprocessing and what else decides an
+    embedding: equal fingerprints mean embeddings that may be compared, whatever file the weights
+    came from, and whatever device and precision computed them.
     """
 
     def __init__(
@@ -43,18 +46,21 @@ class Encoder:
     ) -> None:
         self.spec = spec
         self.preprocess = backbone.preprocess
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.weights_sha256 = hash_module(backbone.image, backbone.text)
-        self._image = backbone.image.to(self.device, memory_format=torch.channels_last)
-        self._text = backbone.text
+        self.device = _device(device)
+        self.weights_sha256 = hash_modules(backbone.image, backbone.text)
+        self._image = _channels_last(backbone.image.to(self.device))
+        self._text = backbone.text.to(self.device) if backbone.text is not None else None
         self._tokenizer = backbone.tokenizer
-        self._mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1) * 255
+        self._mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
         self.precision: Precision = "fp32"
-        reference = self.encode_pixels(self._samples())
+        try:
+            reference = self.encode_pixels(self._samples())
+        except Exception as error:  # a configuration that no picture fits, or too little memory
+            raise EncoderError(f"{spec} loads but does not run here: {short(error)}") from error
         self.dim = int(reference.shape[1])
         self._lower(precision, reference)
-        self.fingerprint = self._fingerprint()
+        self.fingerprint = self._fingerprint(backbone.variant)
 
     @classmethod
     def load(
@@ -68,9 +74,12 @@ class Encoder:
 
         ``device`` is a torch device (default: CUDA where there is one); ``precision`` is that of
         the image network (default: the fastest whose embeddings agree with float32). Raises
-        EncoderError for an unknown spec or a file that does not fit, MissingWeights where the
-        weights are not here and cannot be fetched. Another encoder is never taken instead.
+        EncoderError for an unknown spec, a file that does not fit, a device that is not here or a
+        precision that does not agree, MissingWeights where the weights are not here and cannot be
+        fetched. Another encoder is never taken instead.
         """
+        if precision not in (None, *_DTYPES):
+            raise EncoderError(f'There is no precision "{precision}"; use {", ".join(_DTYPES)}.')
         return cls(spec, load_backbone(spec), device, precision)
 
     @property
@@ -80,7 +89,7 @@ class Encoder:
 
     def prepare(self, image: Image) -> np.ndarray:
         """Return the pixels the network sees, (3, h, w) uint8: the part that runs in workers."""
-        return self.preprocess(image.pixels)
+        return self.preprocess(image.pixels, (image.width, image.height))
 
     def encode_images(self, images: Sequence[Image], *, mirror: bool = False) -> np.ndarray:
         """Embed pictures: (n, dim) float32 unit rows.
@@ -95,31 +104,35 @@ class Encoder:
         )
 
     def encode_pixels(self, pixels: np.ndarray, *, mirror: bool = False) -> np.ndarray:
-        """Embed prepared pixels, (n, 3, h, w) uint8 as from ``prepare``: (n, dim) float32 unit rows."""
+        """Embed prepared pixels: (n, 3, h, w) uint8 as from ``prepare`` to (n, dim), see above."""
         with torch.inference_mode():
-            batch = torch.from_numpy(pixels).to(self.device)
-            batch = (batch.to(torch.float32) - self._mean) / self._std
+            batch = torch.from_numpy(pixels).to(self.device).to(torch.float32)
+            # The operations of the models' own transforms in their order, for the same bits.
+            batch = batch.div_(255).sub_(self._mean).div_(self._std)
             rows = self._forward(batch)
             if mirror:
                 rows = rows + self._forward(batch.flip(3))
             return _unit(rows).cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Embed words: (n, dim) float32 unit rows; raises EncoderError if the model knows no words."""
+        """Embed words: (n, dim) float32 unit rows.
+
+        Raises EncoderError if the model knows no words, or its tokenizer cannot be had.
+        """
         if self._text is None:
             words = next(model.spec for model in MODELS if model.words != "none")
             raise EncoderError(
-                f"The encoder {self.spec} knows pictures only, no words. For searching by words "
-                f"make a catalogue with a CLIP encoder, for example --encoder {words}"
+                f"{self.spec} knows pictures only. To search by words, use a CLIP encoder, "
+                f"for example --encoder {words}"
             )
         if not texts:
             return np.empty((0, self.dim), dtype=np.float32)
         with torch.inference_mode():
             tokens = self._tokenize(list(texts)).to(self.device)
-            return _unit(self._text.to(self.device)(tokens)).cpu().numpy()
+            return _unit(self._text(tokens)).cpu().numpy()
 
     @cached_property
-    def _tokenize(self) -> Any:
+    def _tokenize(self) -> Callable[[list[str]], torch.Tensor]:
         assert self._tokenizer is not None
         return self._tokenizer()
 
@@ -133,33 +146,52 @@ class Encoder:
         """Move the image network to the precision asked for, or to a faster one that agrees.
 
         Layer-normalised networks (transformers) bear bf16 well and gain 2 to 4 times by it where
-        the processor has it; small convolutional ones do not agree (docs/encoders.md).
+        the processor has it; small convolutional ones do not agree (docs/encoders.md). Raises
+        EncoderError where the precision asked for does not agree: the fingerprint promises that
+        embeddings of every precision may be compared.
         """
-        transformer = any(isinstance(m, nn.LayerNorm) for m in self._image.modules())
-        precision = asked or _native_half(self.device)
-        if precision == "fp32" or (asked is None and not transformer):
+        transformer = any(isinstance(each, nn.LayerNorm) for each in self._image.modules())
+        precision = asked or (_native_half(self.device) if transformer else "fp32")
+        if precision == "fp32":
             return
-        full = copy.deepcopy(self._image) if asked is None else None
-        self._image = self._image.to(_DTYPES[precision])
+        full, self._image = self._image, copy.deepcopy(self._image).to(_DTYPES[precision])
         self.precision = precision
-        cosine = float((self.encode_pixels(self._samples()) * reference).sum(axis=1).min())
-        if full is not None and not cosine >= _AGREEMENT:
-            self._image, self.precision = full, "fp32"
+        cosine = self._agreement(reference)
+        if cosine >= _AGREEMENT:
+            return
+        self._image, self.precision = full, "fp32"
+        if asked is not None:
+            raise EncoderError(
+                f"{self.spec} cannot be used in {asked} here: its embeddings would have a cosine "
+                f"of {cosine:.4f} to those in fp32, and {_AGREEMENT} is the least. Use fp32."
+            )
+
+    def _agreement(self, reference: np.ndarray) -> float:
+        """Return the least cosine of the samples to what they are in fp32, -1 if that fails."""
+        try:
+            cosine = float((self.encode_pixels(self._samples()) * reference).sum(axis=1).min())
+        except RuntimeError:  # an operation that the device does not have in this precision
+            return -1.0
+        return -1.0 if math.isnan(cosine) else cosine  # numbers that overflow
 
     def _samples(self) -> np.ndarray:
-        """Return four fixed smooth random pictures to compare precisions on: (4, 3, h, w) uint8."""
+        """Return four fixed random pictures to compare precisions on: (4, 3, h, w) uint8.
+
+        Smooth ones, since they show rounding most: as product photos on plain grounds do.
+        """
         side = self.preprocess.crop
-        coarse = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), dtype=np.uint8)
+        coarse = np.random.default_rng(0).integers(0, 256, (4, 3, 3, 3), dtype=np.uint8)
         fine = nn.functional.interpolate(
             torch.from_numpy(coarse).float(), (side, side), mode="bicubic"
         )
         pixels: np.ndarray = fine.clamp(0, 255).to(torch.uint8).numpy()
         return pixels
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self, variant: str) -> str:
         facts = {
             "pipeline": _PIPELINE,
             "weights": self.weights_sha256,
+            "variant": variant,
             "preprocess": self.preprocess.as_dict(),
             "dim": self.dim,
         }
@@ -169,6 +201,24 @@ class Encoder:
 def _unit(rows: torch.Tensor) -> torch.Tensor:
     """Scale rows to length one in float32."""
     return nn.functional.normalize(rows.flatten(1).to(torch.float32), dim=1)
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    """Lay weights out as convolutions like them best; torch publishes no type for this call."""
+    moved: nn.Module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
+def _device(name: str | None) -> torch.device:
+    """Return the device asked for, or CUDA where there is one; raises EncoderError."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EncoderError(
+            f'The device "{name}" cannot be used here ({short(error)}). Use cpu.'
+        ) from error
+    return device
 
 
 def _native_half(device: torch.device) -> Precision:

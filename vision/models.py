@@ -31,7 +31,10 @@ class Model:
         if self.spec.startswith("torchvision:"):
             return (torch_cache() / self.source).is_file()
         snapshots = hub_cache() / f"models--{self.source.replace('/', '--')}" / "snapshots"
-        return any(path.suffix in (".safetensors", ".bin", ".pt") for path in snapshots.glob("*/*"))
+        return any(
+            path.suffix in (".safetensors", ".bin", ".pt") and path.is_file()
+            for path in snapshots.glob("*/*")
+        )
 
 
 MODELS = (
@@ -42,32 +45,36 @@ MODELS = (
     ),
     Model(
         "clip:ViT-B-16/datacomp_xl_s13b_b90k", 512, 599, "English", "MIT",
-        "all goods, finer detail, 3 to 4 times the work", "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
+        "all goods, finer detail, 3 to 4 times the work",
+        "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
     ),
     Model(
         "clip:ViT-L-14/datacomp_xl_s13b_b90k", 768, 1710, "English", "MIT",
-        "all goods, best of the CLIPs here; wants a GPU", "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
+        "all goods, best of the CLIPs here; wants a GPU",
+        "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
     ),
     Model(
         "clip:ViT-B-16-SigLIP2/webli", 768, 1500, "about 100", "Apache-2.0",
-        "words in many languages", "timm/ViT-B-16-SigLIP2",
+        "words in many languages; words need transformers", "timm/ViT-B-16-SigLIP2",
     ),
     Model(
         "clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k", 512, 1460, "about 100", "MIT",
-        "words in many languages, fast on a CPU",
+        "words in many languages, fast on a CPU; needs transformers",
         "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k",
     ),
     Model(
         "clip:hf-hub:Marqo/marqo-ecommerce-embeddings-B", 768, 813, "English", "Apache-2.0",
-        "shop catalogues of every kind", "Marqo/marqo-ecommerce-embeddings-B",
+        "shop catalogues of every kind; words need transformers",
+        "Marqo/marqo-ecommerce-embeddings-B",
     ),
     Model(
         "clip:hf-hub:Marqo/marqo-ecommerce-embeddings-L", 1024, 2610, "English", "Apache-2.0",
-        "shop catalogues of every kind; wants a GPU", "Marqo/marqo-ecommerce-embeddings-L",
+        "shop catalogues; wants a GPU; words need transformers",
+        "Marqo/marqo-ecommerce-embeddings-L",
     ),
     Model(
         "clip:hf-hub:Marqo/marqo-fashionSigLIP", 768, 813, "English", "Apache-2.0",
-        "clothes, shoes, bags", "Marqo/marqo-fashionSigLIP",
+        "clothes, shoes, bags; words need transformers", "Marqo/marqo-fashionSigLIP",
     ),
     Model(
         "clip:MobileCLIP2-S0/dfndr2b", 512, 300, "English", "Apple, research only",
@@ -75,7 +82,8 @@ MODELS = (
     ),
     Model(
         "timm:vit_small_patch14_dinov2.lvd142m", 384, 88, "none", "Apache-2.0",
-        "the very same object again, photos only", "timm/vit_small_patch14_dinov2.lvd142m",
+        "the very same object again, photos only; slow (518 pixels)",
+        "timm/vit_small_patch14_dinov2.lvd142m",
     ),
     Model(
         "torchvision:resnet50", 2048, 98, "none", "BSD-3-Clause",
@@ -86,11 +94,16 @@ MODELS = (
 
 def hub_cache() -> Path:
     """Return the folder where huggingface_hub keeps downloads."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    return Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    home = os.environ.get("HF_HOME", _user_cache() / "huggingface")
+    before = os.environ.get("HUGGINGFACE_HUB_CACHE", Path(home) / "hub")  # its older name
+    return Path(os.environ.get("HF_HUB_CACHE", before)).expanduser()
 
 
 def torch_cache() -> Path:
     """Return the folder where torchvision keeps downloads."""
-    home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
-    return home / "hub" / "checkpoints"
+    home = os.environ.get("TORCH_HOME", _user_cache() / "torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))

@@ -1,19 +1,19 @@
-"""What the terminal shows: tables, a progress bar, small pictures, and the HTML report."""
+"""What the terminal shows: tables, a progress bar and small pictures."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from rich.color import Color
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,17 +23,20 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from vision.images import read_image
 from vision.models import MODELS
+from webapp.command import count, print_json
 
 if TYPE_CHECKING:
     from index.adding import AddReport
     from index.catalogue import Catalogue
-    from index.evaluate import Evaluation
+    from index.checking import Problem
+    from index.product import Product
     from index.query import Answer
-    from index.upkeep import Problem
 
 _STAGES = {
     "read": "Reading the feed",
@@ -86,18 +89,18 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 def print_report(report: AddReport, rejects: Path, as_json: bool, dry_run: bool = False) -> None:
     """Say what an add did."""
     if as_json:
-        print(json.dumps(asdict(report)))
+        print_json(asdict(report) | {"rejects": str(rejects) if report.passed_over else None})
         return
     console = Console(highlight=False)
     if dry_run:
-        console.print(f"{report.added} products would go in. Nothing was changed.")
+        console.print(f"{count(report.added, 'product')} would go in. Nothing was changed.")
     else:
         parts = [
-            f"{count} {name}"
-            for name, count in (
+            f"{number} {name}"
+            for name, number in (
                 ("added", report.added), ("updated", report.updated), ("renamed", report.renamed),
                 ("unchanged", report.unchanged),
-            ) if count
+            ) if number
         ]  # fmt: skip
         console.print(
             f"Products: {', '.join(parts) or 'none'}. Pictures embedded: {report.embedded}."
@@ -106,137 +109,70 @@ def print_report(report: AddReport, rejects: Path, as_json: bool, dry_run: bool 
         console.print(f"[yellow]Passed over: {report.passed_over}[/]; see {escape(str(rejects))}")
 
 
-def print_answer(answer: Answer, pictures_from: Catalogue | None = None) -> None:
-    """Show an answer as a table, with small pictures where a catalogue to take them from is given."""
+def print_answer(answer: Answer, catalogue: Catalogue, pictures: bool = False) -> None:
+    """Show an answer as a table, on request with small pictures; empty columns are left out."""
     console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    previews: dict[str, bytes] = {}
-    if pictures_from is not None:
-        with pictures_from.reading() as products:
-            previews = products.previews({hit.sha256 for hit in answer.hits})
-        table.add_column("")
-    for name in ("#", "score", "same?"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("product", "title", "category", "price"):
-        table.add_column(name, overflow="fold")
-    for place, hit in enumerate(answer.hits, 1):
-        price = (
-            "" if hit.product.price is None else f"{hit.product.price:.2f} {hit.product.currency}"
+    if not answer.hits:
+        empty = not catalogue.info()["products"]
+        console.print(
+            "The catalogue has no products yet; add some with: findalike add PHOTOS"
+            if empty
+            else "No product fits the conditions."
         )
-        row: list[Text | str] = [
-            str(place), f"{hit.score:.3f}",
-            "" if hit.probability is None else f"{hit.probability:.0%}",
-            Text(hit.product.product_id), Text(hit.product.title),
-            Text(hit.product.category), price.strip(),
-        ]  # fmt: skip
-        if pictures_from is not None:
-            row.insert(0, _small_picture(previews[hit.sha256]))
+        return
+    columns: dict[str, list[Text]] = {
+        "#": [Text(str(place)) for place in range(1, len(answer.hits) + 1)],
+        "score": [Text(f"{hit.score:.3f}") for hit in answer.hits],
+        "same?": [Text(_percent(hit.probability)) for hit in answer.hits],
+        "product": [Text(hit.product.product_id) for hit in answer.hits],
+        "title": [Text(hit.product.title) for hit in answer.hits],
+        "category": [Text(hit.product.category) for hit in answer.hits],
+        "price": [Text(_price(hit.product)) for hit in answer.hits],
+    }
+    if pictures:
+        with catalogue.reading() as products:
+            previews = products.previews({hit.sha256 for hit in answer.hits})
+        columns = {"": [_small_picture(previews[hit.sha256]) for hit in answer.hits]} | columns
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    for name in columns:
+        number = name in ("#", "score", "same?", "price")
+        table.add_column(
+            name, justify="right" if number else "left", no_wrap=number, overflow="fold"
+        )
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
-    console.print(_VERDICTS[answer.verdict] if answer.hits else "Nothing fits the conditions.")
-    if answer.hits:
-        console.print(table)
+    console.print(_VERDICTS[answer.verdict])
+    console.print(table)
+
+
+def _percent(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.0%}"
+
+
+def _price(product: Product) -> str:
+    return "" if product.price is None else f"{product.price:.2f} {product.currency}".strip()
 
 
 def _small_picture(preview: bytes) -> Text:
     """Draw a picture with half blocks: each character shows two pixels, one above the other."""
-    from PIL import Image
-
-    picture = Image.open(io.BytesIO(preview))
-    rows = max(1, round(_PICTURE_COLUMNS * picture.height / picture.width / 2))
-    small = picture.convert("RGB").resize((_PICTURE_COLUMNS, rows * 2))
+    pixels = read_image(preview, at_least=_PICTURE_COLUMNS).pixels
+    rows = max(1, round(_PICTURE_COLUMNS * pixels.height / pixels.width / 2))
+    small = np.asarray(pixels.resize((_PICTURE_COLUMNS, rows * 2)))  # (2 rows, columns, 3) uint8
     text = Text()
-    for y in range(0, rows * 2, 2):
-        for x in range(_PICTURE_COLUMNS):
-            upper, lower = (
-                "#%02x%02x%02x" % small.getpixel((x, line))  # type: ignore[str-format]  # noqa: UP031
-                for line in (y, y + 1)
-            )
-            text.append("▀", style=f"{upper} on {lower}")
+    for upper, lower in zip(small[::2], small[1::2], strict=True):
+        for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
+            colours = Color.from_rgb(*above), Color.from_rgb(*below)
+            text.append("▀", style=Style(color=colours[0], bgcolor=colours[1]))
         text.append("\n")
     return text
-
-
-def print_evaluation(result: Evaluation) -> None:
-    """Show the measures of an evaluation as a table."""
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    for name, value in evaluation_rows(result):
-        table.add_row(name, value)
-    console.print(table)
-    for line, reason in result.passed_over[:10]:
-        console.print(f"[yellow]passed over[/] line {line}: {escape(reason)}")
-    if len(result.passed_over) > 10:
-        console.print(f"... and {len(result.passed_over) - 10} more")
-
-
-def evaluation_rows(result: Evaluation) -> list[tuple[str, str]]:
-    """Return the measures as (name, text)."""
-    rows = [
-        ("queries", f"{result.queries} by {result.by}, {result.products} products"),
-        ("recall@1 / @5 / @10", " / ".join(
-            f"{100 * value:.1f}"
-            for value in (result.recall_at_1, result.recall_at_5, result.recall_at_10)
-        )),
-        ("mAP", f"{100 * result.mean_average_precision:.1f}"),
-        ("nDCG@10", f"{100 * result.ndcg_at_10:.1f}"),
-        ("MRR", f"{100 * result.mrr:.1f}"),
-    ]  # fmt: skip
-    if result.verdicts is not None:
-        v = result.verdicts
-        precision = "never said" if v.exact_precision is None else f"{v.exact_precision:.1%}"
-        rows += [
-            ("calibration error (ECE)", f"{v.ece:.3f}"),
-            ('said "exact"', f"{v.exact_share:.1%}, right: {precision}"),
-            ('"exact" when held out', f"{v.false_exact:.1%}"),
-            ('"not stocked" when held out', f"{v.recognised:.1%}"),
-            ('"not stocked" in error', f"{v.false_alarms:.1%}"),
-        ]
-    if result.strangers:
-        share = result.strangers_recognised
-        said = "not calibrated" if share is None else f'{share:.1%} called "not stocked"'
-        rows.append(("strangers", f"{result.strangers}, {said}"))
-    times = "  ".join(f"{name} {ms:.1f}" for name, ms in result.milliseconds.items())
-    rows.append(("milliseconds per query", times))
-    return rows
-
-
-def write_html(result: Evaluation, catalogue: Catalogue, path: Path) -> None:
-    """Write an evaluation as one HTML file with the pictures of its worst misses inside."""
-    import click
-    from jinja2 import Environment, PackageLoader, select_autoescape
-
-    from vision.images import read_image
-
-    hashes = {sha256 for miss in result.worst for *_, sha256 in miss.hits}
-    with catalogue.reading() as table:
-        previews = table.previews(hashes)
-    page = Environment(loader=PackageLoader("webapp"), autoescape=select_autoescape()).get_template(
-        "evaluation.html"
-    )
-    text = page.render(
-        rows=evaluation_rows(result),
-        result=result,
-        catalogue=catalogue,
-        photo={miss.image: _data(read_image(miss.image).preview(240)) for miss in result.worst},
-        preview={sha256: _data(jpeg) for sha256, jpeg in previews.items()},
-    )
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written ({error}).") from error
-
-
-def _data(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def print_info(catalogue: Catalogue, as_json: bool) -> None:
     """Show what a catalogue holds."""
     facts = catalogue.info()
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     console = Console(highlight=False)
     verdicts = facts["verdicts"]
@@ -253,7 +189,7 @@ def print_info(catalogue: Catalogue, as_json: bool) -> None:
     for name, value in (
         ("catalogue", facts["catalogue"]),
         ("database", facts["database"]),
-        ("products", f"{facts['products']}, with {facts['pictures']} pictures"),
+        ("products", f"{facts['products']}, with {count(facts['pictures'], 'picture')}"),
         ("encoder", f"{facts['encoder']} (fingerprint {facts['fingerprint'][:12]})"),
         ("index", f"exact inner product, {facts['index_bytes'] / 2**20:.1f} MB"),
         ("colour counts", "-" if weight is None else f"{weight:.0%} beside the embedding"),
@@ -268,7 +204,7 @@ def print_problems(
 ) -> None:
     """Show what a check found."""
     if as_json:
-        print(json.dumps({"problems": [asdict(each) for each in problems], "lost": list(lost)}))
+        print_json({"problems": [asdict(each) for each in problems], "lost": list(lost)})
         return
     console = Console(highlight=False)
     for each in problems[:50]:
@@ -288,18 +224,17 @@ def print_problems(
 
 
 def print_encoders() -> None:
-    """Show the recommended encoders."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("here", "encoder", "dim", "download", "words", "licence", "good for"):
-        table.add_column(name, justify="right" if name in ("dim", "download") else "left")
-    for model in MODELS:
-        table.add_row(
-            "yes" if model.on_this_machine() else "", model.spec, str(model.dim),
-            f"{model.megabytes} MB" if model.megabytes else "-", model.words, model.licence,
-            model.good_for,
-        )  # fmt: skip
+    """Show the recommended encoders; a list, because a name cut short cannot be used."""
     console = Console(highlight=False)
-    console.print(table)
+    for model in MODELS:
+        here = "nothing to download" if not model.megabytes else f"{model.megabytes} MB to download"
+        if model.megabytes and model.on_this_machine():
+            here = "on this machine"
+        console.print(f"[bold]{escape(model.spec)}[/]", soft_wrap=True)
+        words = "no words" if model.words == "none" else f"words: {model.words}"
+        for line in (model.good_for, f"{model.dim} numbers, {words}; {here}; {model.licence}"):
+            console.print(Padding(escape(line), (0, 0, 0, 4)))
     console.print(
-        "\nUse one with: findalike add PHOTOS --encoder ENCODER. Others work too; see docs/encoders.md."
+        "\nUse one with: findalike add PHOTOS --encoder SPEC\n"
+        "Others work too; see docs/encoders.md."
     )

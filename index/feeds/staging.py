@@ -88,9 +88,9 @@ class FeedItem:
     """One product of a feed, with all its pictures.
 
     ``images`` are locations, distinct, in the order of the feed, at least one: absolute paths, or
-    "/path/feed.zip!/member.jpg" (see ``index.feeds.pictures.read_bytes``). ``source`` and ``line`` are
-    those of the product's first row. ``named_by_path`` is True when the product id was made from
-    the name of a file.
+    "/path/feed.zip!/member.jpg" (see ``index.feeds.pictures.read_bytes``). ``source`` and ``line``
+    are those of the product's first row. ``named_by_path`` is True when the product id was made
+    from the name of a file.
     """
 
     product: Product

@@ -1,0 +1,49 @@
+# make demo PHOTOS=folder   set up, index the folder, and search it with one of its photos
+# make test                 set up and run the tests
+# make lint                 ruff and mypy
+# make bench                the benchmarks that need no data (DATA=folder for the others)
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ok
+CATALOGUE ?= catalogue
+UV := uv==0.13.9
+
+.PHONY: install demo test lint bench lock clean
+
+install: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("findalike needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY)
+	@test -n "$(PHOTOS)" || { echo 'Say where the photos are: make demo PHOTOS=/path/to/photos'; exit 2; }
+	$(BIN)/findalike add "$(PHOTOS)" --catalogue "$(CATALOGUE)" || test $$? -eq 2
+	$(BIN)/findalike search "$$(find "$(PHOTOS)" -type f -iname '*.jp*g' | sort | head -n 1)" --catalogue "$(CATALOGUE)" -k 5
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench_search.py
+	$(BIN)/python benchmarks/bench_feeds.py 100000
+	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_decode.py
+	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_quality.py "$(DATA)"
+	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_add.py "$(DATA)/images"
+
+# The lock file is made again with: make lock
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra postgres --generate-hashes --python-version 3.11 --no-header --output-file requirements.lock
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,278 @@
+"""The encoder: unit rows, mirror, precision, fingerprint, device."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vision import encoder as encoder_module
+from vision.encoder import Encoder
+from vision.errors import EncoderError
+from vision.images import Image
+from vision.loading import Backbone
+from vision.preprocess import Preprocess
+
+HALF = Preprocess("shortest", 32, 32, (0.5,) * 3, (0.5,) * 3, "bilinear")
+NATIVE_BF16 = encoder_module._native_half(torch.device("cpu")) == "bf16"
+
+
+def picture(width: int = 320, height: int = 256) -> Image:
+    """A picture made by arithmetic alone, the same everywhere and always."""
+    y, x = np.mgrid[0:height, 0:width]
+    bands = [x * 255 // width, y * 255 // height, (x // 20 + y // 16) % 2 * 180 + 30]
+    pixels = PIL.Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8))
+    return Image(pixels, "", width, height, "PNG")
+
+
+PICTURES = [picture(), picture(90, 200), picture(33, 32), picture(700, 300)]
+
+
+@pytest.fixture(scope="module")
+def builtin() -> Encoder:
+    return Encoder.load(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The spec of a small transformer with random weights."""
+    folder = tmp_path_factory.mktemp("vit")
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", num_classes=0)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(
+        json.dumps(
+            {
+                "architecture": "test_vit",
+                "num_classes": 0,
+                "pretrained_cfg": {"input_size": [3, 160, 160], "fixed_input_size": True},
+            }
+        )
+    )
+    return f"timm:local-dir:{folder}"
+
+
+# --- embeddings ----------------------------------------------------------------------------------
+
+
+# Lengths of the 16 sixteenths of the built-in encoder's embedding of ``picture()``.
+BUILTIN = [
+    0.1782,
+    0.5175,
+    0.1339,
+    0.2757,
+    0.0824,
+    0.5121,
+    0.1158,
+    0.1339,
+    0.0367,
+    0.1265,
+    0.0570,
+    0.4076,
+    0.0745,
+    0.0590,
+    0.1550,
+    0.2938,
+]
+
+
+def test_builtin_is_the_encoder_it_was(builtin: Encoder) -> None:
+    rows = builtin.encode_images([picture()])
+    assert builtin.spec == "builtin" and builtin.dim == 1280 and rows.shape == (1, 1280)
+    np.testing.assert_allclose(sixteenths(rows[0]), BUILTIN, atol=1e-3)
+    assert np.array_equal(rows, Encoder.load(device="cpu").encode_images([picture()]))
+
+
+def sixteenths(row: np.ndarray) -> np.ndarray:
+    lengths: np.ndarray = np.linalg.norm(row.reshape(16, -1), axis=1)
+    return lengths
+
+
+def test_rows_are_float32_units_whatever_the_batch(builtin: Encoder) -> None:
+    rows = builtin.encode_images(PICTURES)
+    assert rows.shape == (4, 1280) and rows.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    alone = np.concatenate([builtin.encode_images([each]) for each in PICTURES])
+    np.testing.assert_allclose(rows, alone, atol=1e-5)
+    assert (rows @ rows.T)[0, 1:].max() < 0.98
+
+
+def test_no_pictures_give_no_rows(builtin: Encoder) -> None:
+    rows = builtin.encode_images([])
+    assert rows.shape == (0, 1280) and rows.dtype == np.float32
+
+
+def test_mirror_is_the_mean_of_both(builtin: Encoder) -> None:
+    pixels = np.stack([builtin.prepare(each) for each in PICTURES])
+    both = builtin.encode_pixels(pixels) + builtin.encode_pixels(pixels[..., ::-1].copy())
+    both /= np.linalg.norm(both, axis=1, keepdims=True)
+    mirrored = builtin.encode_images(PICTURES, mirror=True)
+    np.testing.assert_allclose(mirrored, both, atol=1e-6)
+    assert np.abs(mirrored - builtin.encode_images(PICTURES)).max() > 0.01
+
+
+def test_pixels_are_left_as_they_were(builtin: Encoder) -> None:
+    pixels = np.stack([builtin.prepare(each) for each in PICTURES])
+    before = pixels.copy()
+    rows = builtin.encode_pixels(pixels)
+    assert np.array_equal(pixels, before)
+    assert np.array_equal(rows, builtin.encode_images(PICTURES))
+
+
+def test_words_without_a_clip_are_refused(builtin: Encoder) -> None:
+    assert not builtin.knows_words
+    with pytest.raises(EncoderError, match=r"knows pictures only.*--encoder clip:"):
+        builtin.encode_texts(["mug"])
+
+
+# --- precision and device ------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not NATIVE_BF16, reason="this processor has no bf16 of its own")
+def test_transformers_are_lowered_to_bf16(vit: str) -> None:
+    lowered = Encoder.load(vit, device="cpu")
+    full = Encoder.load(vit, device="cpu", precision="fp32")
+    assert (lowered.precision, full.precision) == ("bf16", "fp32")
+    a, b = (each.encode_images(PICTURES) for each in (lowered, full))
+    assert a.dtype == np.float32
+    assert (a * b).sum(axis=1).min() >= 0.999 and not np.array_equal(a, b)
+
+
+def test_precision_asked_for_is_honoured(vit: str) -> None:
+    full = Encoder.load(vit, device="cpu", precision="fp32").encode_images(PICTURES)
+    lowered = Encoder.load(vit, device="cpu", precision="bf16")
+    assert lowered.precision == "bf16"
+    assert (lowered.encode_images(PICTURES) * full).sum(axis=1).min() >= 0.999
+
+
+def test_convolutions_stay_in_fp32(builtin: Encoder) -> None:
+    assert builtin.precision == "fp32"
+    with pytest.raises(EncoderError, match=r"builtin cannot be used in bf16.*0\.9.*Use fp32"):
+        Encoder.load("builtin", device="cpu", precision="bf16")
+
+
+class Moody(nn.Module):
+    """A layer-normalised network that answers differently, or not at all, in half precision."""
+
+    def __init__(self, mood: str) -> None:
+        super().__init__()
+        self.mood = mood
+        self.layer = nn.Linear(3, 8)
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype != torch.float32:
+            if self.mood == "fails":
+                raise RuntimeError('"layer" not implemented for this type')
+            rows = self.norm(self.layer(x.mean(dim=(2, 3))))
+            return rows * float("nan") if self.mood == "overflows" else rows.roll(1, dims=1)
+        rows = self.norm(self.layer(x.mean(dim=(2, 3))))
+        return rows
+
+
+@pytest.mark.parametrize("mood", ["differs", "overflows", "fails"])
+def test_precision_that_does_not_agree_is_not_used(
+    mood: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_module, "_native_half", lambda device: "bf16")
+    torch.manual_seed(0)
+    backbone = Backbone(Moody(mood), HALF, "")
+    with pytest.raises(EncoderError, match="cannot be used in bf16"):
+        Encoder("moody", backbone, "cpu", "bf16")
+    encoder = Encoder("moody", backbone, "cpu", None)
+    assert encoder.precision == "fp32"
+    full = Encoder("moody", backbone, "cpu", "fp32")
+    assert np.array_equal(encoder.encode_images(PICTURES), full.encode_images(PICTURES))
+    assert encoder.fingerprint == full.fingerprint
+
+
+def test_a_network_that_does_not_run_is_explained() -> None:
+    with pytest.raises(EncoderError, match="moody loads but does not run here: mat1"):
+        Encoder("moody", Backbone(nn.Linear(7, 7), HALF, ""), "cpu", None)
+
+
+def test_unknown_precisions_and_devices_are_refused() -> None:
+    with pytest.raises(EncoderError, match=r'no precision "int8"; use fp32, bf16, fp16'):
+        Encoder.load("builtin", precision="int8")  # type: ignore[arg-type]
+    for device in ("cuda:99", "quantum", "xpu"):
+        with pytest.raises(EncoderError, match=f'The device "{device}" cannot be used here'):
+            Encoder.load("builtin", device=device)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_agrees_with_the_processor(vit: str, builtin: Encoder) -> None:
+    for spec in ("builtin", vit):
+        there = Encoder.load(spec)
+        here = Encoder.load(spec, device="cpu", precision="fp32")
+        assert there.device.type == "cuda" and there.fingerprint == here.fingerprint
+        assert (there.precision == "fp32") == (spec == "builtin")
+        a, b = (each.encode_images(PICTURES, mirror=True) for each in (there, here))
+        assert (a * b).sum(axis=1).min() >= 0.999
+
+
+# --- fingerprint ---------------------------------------------------------------------------------
+
+
+def make(seed: int = 0, variant: str = "", device: str = "cpu", **changed: object) -> Encoder:
+    torch.manual_seed(seed)
+    preprocess = dataclasses.replace(HALF, **changed)  # type: ignore[arg-type]
+    return Encoder("made", Backbone(Moody("agrees"), preprocess, variant), device, "fp32")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 1},
+        {"variant": "other padding"},
+        {"mean": (0.5, 0.5, 0.51)},
+        {"std": (0.5, 0.49, 0.5)},
+        {"scale": 40},
+        {"crop": 31},
+        {"interpolation": "bicubic"},
+        {"resize": "squash"},
+        {"fill": 1},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_the_fingerprint_changes_with_each_part(changed: dict[str, object]) -> None:
+    assert make().fingerprint == make().fingerprint
+    assert make(**changed).fingerprint != make().fingerprint  # type: ignore[arg-type]
+
+
+def test_the_fingerprint_changes_with_one_bit_of_the_weights() -> None:
+    backbone = Backbone(Moody("agrees"), HALF, "")
+    before = Encoder("made", backbone, "cpu", "fp32").fingerprint
+    with torch.no_grad():
+        backbone.image.layer.bias.view(torch.uint8)[0] ^= 1  # type: ignore[operator,union-attr]
+    assert Encoder("made", backbone, "cpu", "fp32").fingerprint != before
+
+
+def test_the_fingerprint_does_not_depend_on_how_it_is_computed(vit: str) -> None:
+    one = Encoder.load(vit, device="cpu", precision="fp32").fingerprint
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        two = Encoder.load(vit, device="cpu", precision="bf16").fingerprint
+    finally:
+        torch.set_num_threads(threads)
+    assert one == two
+
+
+def test_the_file_format_does_not_show(vit: str, tmp_path: Path) -> None:
+    folder = Path(vit.removeprefix("timm:local-dir:"))
+    state = timm.create_model(f"local-dir:{folder}", pretrained=True).state_dict()
+    torch.save(dict(reversed(state.items())), tmp_path / "w.pt")
+    save_file(state, tmp_path / "w.safetensors")
+    prints = {
+        Encoder.load(f"timm:test_vit@{tmp_path / name}", device="cpu").fingerprint
+        for name in ("w.pt", "w.safetensors")
+    }
+    assert len(prints) == 1
