@@ -174,7 +174,10 @@ def answer_queries(
     found = _search(asked, store, table)
     searched = time.perf_counter()
     rows = [row for each in found for row in (each.best, each.same) if row is not None]
-    products = table.get({int(key) for row in rows for key in row.products[row.products >= 0]})
+    keys = {int(key) for row in rows for key in row.products[row.products >= 0]}
+    products = table.get(keys)
+    if len(products) < len(keys):
+        raise Overtaken  # by another process, or by another thread that brought the index up
     hits = [
         _hits(query, each, products, verdicts)
         for query, each in zip(asked.queries, found, strict=True)

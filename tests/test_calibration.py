@@ -65,7 +65,10 @@ def test_the_same_products_give_the_same_calibration_in_any_order(
             catalogue.rebuild()
             found.append(learnt(catalogue))
     assert found[0].space_id == found[1].space_id
-    assert found[0].verdicts == found[1].verdicts
+    # FAISS sums in blocks of rows, so that another order of rows rounds otherwise.
+    assert found[0].verdicts is not None
+    assert found[1].verdicts is not None
+    assert found[0].verdicts.as_dict() == pytest.approx(found[1].verdicts.as_dict(), rel=1e-3)
 
 
 @pytest.mark.usefixtures("tiny_encoder")

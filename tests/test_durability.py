@@ -577,6 +577,26 @@ def test_searches_are_whole_while_products_come_and_go(catalogue: Catalogue, fee
     assert short == []
 
 
+def test_a_search_that_is_overtaken_looks_again(
+    catalogue: Catalogue, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a search's view of the database and its look into the index, products come."""
+    index = catalogue.index
+    more = [feed(5, start=100)]
+
+    def overtaken(table: Any) -> Any:
+        found = index(table)
+        if more:
+            with Catalogue.open(catalogue.path) as writer:
+                writer.add([more.pop()])
+            with catalogue.reading() as newer:
+                index(newer)  # another thread of this process brings the index up
+        return found
+
+    monkeypatch.setattr(catalogue, "index", overtaken)
+    assert len(catalogue.search(Query(text="red", k=29)).hits) == 29
+
+
 # --- adding again --------------------------------------------------------------------------------
 
 
@@ -626,6 +646,17 @@ def test_a_product_gets_other_pictures(feed: Feed, tmp_path: Path) -> None:
         report = catalogue.add([feed(3, views=3)])
         assert (report.updated, report.embedded) == (3, 0)  # they were not forgotten
         assert contents(catalogue.path)["p1"] == three
+        assert faults(catalogue) == []
+
+
+def test_pictures_that_come_again_in_later_batches(tmp_path: Path) -> None:
+    tiny.write_photos(tmp_path, 40)
+    rows = [f"p{number},{number % 40:05d}.png" for number in range(100)]
+    source = tmp_path / "feed.csv"
+    source.write_text("\n".join(["product_id,image_path", *rows]))
+    with Catalogue.open(tmp_path / "catalogue", create=True) as catalogue:
+        report = catalogue.add([source])
+        assert (report.added, report.embedded) == (100, 40)
         assert faults(catalogue) == []
 
 

@@ -107,6 +107,9 @@ def add(
             raise click.ClickException(f"{each} does not exist; check the path.")
     listed = rejects or Path(f"{sources[0].resolve().name or 'feed'}.rejects.csv")
     check_writable(listed, "--rejects")
+    # Searches on this machine go first. Before torch is loaded, since each thread has its own.
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(19)
 
     from index.adding import AddOptions, check_feed
     from vision.images import Limits
@@ -137,7 +140,7 @@ def add(
 
 
 def _open_to_add(path: Path, encoder: str | None, quiet: bool) -> Catalogue:
-    """Open the catalogue or make it, and let searches on this machine go first from now on."""
+    """Open the catalogue or make it, and say which encoder a new one has."""
     from index.catalogue import Catalogue
     from index.place import is_catalogue
 
@@ -151,8 +154,6 @@ def _open_to_add(path: Path, encoder: str | None, quiet: bool) -> Catalogue:
                 "--encoder clip:ViT-B-32/laion2b_s34b_b79k (findalike encoders lists others).",
                 err=True,
             )
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(10)
     return catalogue
 
 
