@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,9 +21,11 @@ from index.vectors import VectorStore
 from index.verdicts import Verdicts, fit_verdicts
 from vision.batches import ahead
 from vision.colour import describe_colour
-from vision.encoder import Encoder
 from vision.images import read_image
 from vision.views import customer_view
+
+if TYPE_CHECKING:
+    from vision.encoder import Encoder
 
 SPACE_PICTURES = 20_000  # pictures the mean and the colour components are taken from
 VERDICT_PHOTOS = 250  # photos simulated to calibrate verdicts, at least
@@ -198,7 +201,7 @@ def _simulate(
 def _own_scores(
     store: VectorStore, queries: np.ndarray, owners: np.ndarray, left_out: np.ndarray
 ) -> np.ndarray:
-    """Return each query's best score with its own product's pictures, (q,), -inf if none is left."""
+    """Return each query's best score with its own product's pictures, (q,), -inf for none."""
     best = np.full(len(queries), -np.inf, dtype=np.float32)
     for at, (query, owner, view) in enumerate(zip(queries, owners, left_out, strict=True)):
         rows = np.flatnonzero((store.products == owner) & (store.views != view))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import sqlalchemy as sa
@@ -35,10 +35,11 @@ from index.ranking import answer_queries, ask
 from index.stamp import Stamp, compare_stamp, read_stamp, write_stamp
 from index.tables import damaged
 from index.writing import ProductWriter
-from vision.backbones import resolve_spec
-from vision.encoder import Encoder
 from vision.errors import CatalogueBusy, CatalogueError
 from vision.models import BUILTIN
+
+if TYPE_CHECKING:
+    from vision.encoder import Encoder
 
 # The ranking space is learnt anew when the catalogue has grown or shrunk by this share since.
 _LEARN_AGAIN = 0.2
@@ -83,19 +84,19 @@ class Catalogue:
         Raises CatalogueError where there is no catalogue, or it is damaged or of another encoder.
         """
         path = Path(path)
-        wanted = resolve_spec(encoder) if encoder else None
+        wanted = _absolute(encoder) if encoder else None
         noted = read_stamp(path)
         loaded = None
         if not create:
             require_catalogue(path, database)
         elif not is_catalogue(path, database):
             compare_stamp(path, noted, None)
-            loaded = Encoder.load(wanted or BUILTIN)  # before anything is made: it may fail
+            loaded = _load(wanted or BUILTIN)  # before anything is made: it may fail
         make_folder(path)
         engine = connect(database_address(path, database))
         try:
             if create:
-                _introduce(engine, lambda: loaded or Encoder.load(wanted or BUILTIN))
+                _introduce(engine, lambda: loaded or _load(wanted or BUILTIN))
             with transaction(engine) as connection:
                 generation = ProductTable(connection).generation()
                 spec, fingerprint, identity = (
@@ -122,7 +123,7 @@ class Catalogue:
     @cached_property
     def encoder(self) -> Encoder:
         """The catalogue's encoder, loaded at first use and checked against its fingerprint."""
-        encoder = Encoder.load(self.encoder_spec)
+        encoder = _load(self.encoder_spec)
         if encoder.fingerprint != self.fingerprint:
             raise CatalogueError(
                 f"The encoder {self.encoder_spec} is not the one this catalogue was made with: its "
@@ -313,3 +314,16 @@ def _introduce(engine: sa.Engine, load: Callable[[], Encoder]) -> None:
         write_setting(connection, "identity", uuid.uuid4().hex)
         write_setting(connection, "encoder", encoder.spec)
         write_setting(connection, "fingerprint", encoder.fingerprint)
+
+
+def _load(spec: str) -> Encoder:
+    """Load an encoder; torch is imported only now, which takes longer than most commands do."""
+    from vision.encoder import Encoder
+
+    return Encoder.load(spec)
+
+
+def _absolute(spec: str) -> str:
+    from vision.backbones import resolve_spec
+
+    return resolve_spec(spec)

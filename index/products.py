@@ -35,6 +35,11 @@ TEXTS = (
     "product_id", "title", "description", "category", "brand", "currency", "availability", "url",
 )  # fmt: skip
 
+# Made once: every search asks these, and composing them takes as long as running them.
+_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
+_VIEWS = sa.select(views).where(views.c.product_key.in_(_KEYS)).order_by(views.c.position)
+_PRODUCTS = sa.select(products).where(products.c.key.in_(_KEYS))
+
 
 class Overtaken(Exception):
     """The index is ahead of this view of the database: a product in it is gone. Look again."""
@@ -114,15 +119,10 @@ class ProductTable:
         found: dict[int, StoredProduct] = {}
         for chunk in chunks(keys):
             shown: dict[int, list[View]] = {}
-            rows = self.connection.execute(
-                sa.select(views).where(views.c.product_key.in_(chunk)).order_by(views.c.position)
-            )
-            for row in rows:
+            for row in self.connection.execute(_VIEWS, {"keys": chunk}):
                 _check_view(row)
                 shown.setdefault(row.product_key, []).append(View(row.id, row.sha256, row.location))
-            for row in self.connection.execute(
-                sa.select(products).where(products.c.key.in_(chunk))
-            ):
+            for row in self.connection.execute(_PRODUCTS, {"keys": chunk}):
                 found[row.key] = StoredProduct(
                     row.key, _product(row), tuple(shown.get(row.key, ()))
                 )

@@ -42,7 +42,7 @@ class Verdicts:
     ece: float
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return each hit's probability, (q, k), for scores (q, k), best first, padded with -inf."""
+        """Return each hit's probability, (q, k), for scores (q, k), best first, -inf padded."""
         gap, ratio = _features(scores)
         logits = self.intercept + self.gap * gap + self.ratio * ratio
         result: np.ndarray = np.where(np.isfinite(scores), _sigmoid(logits), 0.0)

@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from vision.colour import describe_colour
-from vision.encoder import Encoder
 from vision.images import Image, Limits, read_image
+
+if TYPE_CHECKING:
+    from vision.encoder import Encoder
 
 T = TypeVar("T")
 R = TypeVar("R")
