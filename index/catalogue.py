@@ -209,24 +209,7 @@ class Catalogue:
 
     def info(self) -> dict[str, Any]:
         """Return what the catalogue holds, as documented for ``findalike info --json``."""
-        with self.reading() as table:
-            counts = table.counts()
-            known = stored_calibration(table.connection, self.fingerprint)
-            facts: dict[str, Any] = {
-                "catalogue": str(self.path),
-                "database": self.engine.url.render_as_string(hide_password=True),
-                "products": counts["products"],
-                "pictures": counts["views"],
-                "images": counts["images"],
-                "generation": table.generation(),
-                "encoder": self.encoder_spec,
-                "fingerprint": self.fingerprint,
-            }
-        facts["index_bytes"] = self._live.snapshot_bytes()
-        facts["colour_weight"] = known.space.colour_weight if known else None
-        facts["verdicts"] = known.verdicts.as_dict() if known and known.verdicts else None
-        facts["calibrated_on_pictures"] = known.pictures if known else 0
-        return facts
+        return upkeep.describe(self)
 
     # --- the derived index ---------------------------------------------------------------------
 

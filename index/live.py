@@ -93,10 +93,6 @@ class LiveIndex:
             self._snapshot, generation=index.generation, space=self._stamp(index.calibration)
         )
 
-    def snapshot_bytes(self) -> int:
-        """Return the size of the snapshot, 0 if there is none."""
-        return self._snapshot.stat().st_size if self._snapshot.is_file() else 0
-
     def _stamp(self, calibration: Calibration) -> str:
         """Name the space and the very catalogue: two may share a space but never their row ids."""
         return f"{self._identity}/{calibration.space_id}"

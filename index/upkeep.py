@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from index.checking import ANY_SIZE, Problem
 from index.feeds import quote_formula, read_bytes
 from index.files import replace_durably
-from index.live import forget_calibration
+from index.live import SNAPSHOT, forget_calibration, stored_calibration
 from index.place import DATABASE
 from index.products import ProductTable, StoredProduct, chunks
 from index.seal import reseal
@@ -32,6 +32,29 @@ EXPORT_COLUMNS = (
     "product_id", "title", "description", "category", "brand", "price", "currency",
     "availability", "url", "image_path", "attributes",
 )  # fmt: skip
+
+
+def describe(catalogue: Catalogue) -> dict[str, Any]:
+    """Return what a catalogue holds, as documented for ``findalike info --json``."""
+    with catalogue.reading() as table:
+        counts = table.counts()
+        known = stored_calibration(table.connection, catalogue.fingerprint)
+        generation = table.generation()
+    snapshot = catalogue.path / SNAPSHOT
+    return {
+        "catalogue": str(catalogue.path),
+        "database": catalogue.engine.url.render_as_string(hide_password=True),
+        "products": counts["products"],
+        "pictures": counts["views"],
+        "images": counts["images"],
+        "generation": generation,
+        "encoder": catalogue.encoder_spec,
+        "fingerprint": catalogue.fingerprint,
+        "index_bytes": snapshot.stat().st_size if snapshot.is_file() else 0,
+        "colour_weight": known.space.colour_weight if known else None,
+        "verdicts": known.verdicts.as_dict() if known and known.verdicts else None,
+        "calibrated_on_pictures": known.pictures if known else 0,
+    }
 
 
 def remove_products(catalogue: Catalogue, product_ids: Sequence[str]) -> int:
