@@ -109,9 +109,10 @@ class Encoder:
             batch = torch.from_numpy(pixels).to(self.device).to(torch.float32)
             # The operations of the models' own transforms in their order, for the same bits.
             batch = batch.div_(255).sub_(self._mean).div_(self._std)
-            rows = self._forward(batch)
-            if mirror:
-                rows = rows + self._forward(batch.flip(3))
+            if mirror:  # one pass takes two thirds of the time of two
+                rows = self._forward(torch.cat([batch, batch.flip(3)])).unflatten(0, (2, -1)).sum(0)
+            else:
+                rows = self._forward(batch)
             return _unit(rows).cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
