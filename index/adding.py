@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,14 +163,15 @@ def _prepared(
 
     def decode_new(pair: tuple[_Work, set[str]]) -> _Work:
         work, known = pair
-        kept = []
+        kept: list[tuple[str, str]] = []
         for sha256, location in work.pictures:
             try:
                 if sha256 not in known:
                     data = read_bytes(location, limits.max_bytes)
                     work.decoded.append(decode(data, encoder, limits))
                     sha256 = work.decoded[-1].sha256  # the file may have changed meanwhile
-                kept.append((sha256, location))
+                if sha256 not in {known for known, _ in kept}:
+                    kept.append((sha256, location))
             except UnreadableImage as error:
                 work.rejects.append(_reject(work.item, location, error))
         work.pictures = kept
@@ -243,6 +244,9 @@ def _changes(table: ProductTable, batch: Sequence[_Work], count: AddReport) -> I
         key = keys.get(product.product_id)
         if key is not None:
             old = stored[key]
+            if work.item.named_by_path and not product.category:
+                # Files have no categories unless folders are: leave the one it was given.
+                product = replace(product, category=old.product.category)
             pictures = [(view.sha256, view.location) for view in old.views]
             if old.product == product and pictures == work.pictures:
                 count.unchanged += 1

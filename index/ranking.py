@@ -64,12 +64,13 @@ def ask(
     """
     for query in queries:
         query.conditions()  # a wrong filter is told before anything is embedded
+    with_photos = any(query.photo is not None for query in queries)
+    scale = encoder().preprocess.scale if with_photos else 1  # loads it: no part of the timing
     started = time.perf_counter()
     like = table.keys(query.like for query in queries if query.like)
     for query in queries:
         if query.like and query.like not in like:
             raise QueryError(f'There is no product "{query.like}" in this catalogue.')
-    scale = encoder().preprocess.scale if any(query.photo is not None for query in queries) else 1
     images = list(ahead(queries, lambda query: _read(query, scale)))
     read = time.perf_counter()
     vectors = _embed_photos(queries, images, encoder, space) + _embed_words(queries, encoder, space)
@@ -160,9 +161,11 @@ class _Found:
     """What one query found: the nearest products, and those that show the very same file.
 
     Each is one row of neighbours, (n,) in all fields; None where no product shows the file.
+    ``rivals`` (m,) are the best scores of the whole catalogue, whatever the filters.
     """
 
     best: Neighbours
+    rivals: np.ndarray
     same: Neighbours | None
 
 
@@ -200,7 +203,7 @@ def _hits(
     best, same = found.best, found.same
     sure: list[float | None] = [None] * len(best.scores)
     if verdicts is not None and query.photo_only:
-        sure = verdicts.probabilities(best.scores[None])[0].tolist()
+        sure = verdicts.probabilities(best.scores[None], found.rivals[None])[0].tolist()
     places = [(best, at, probability) for at, probability in enumerate(sure)]
     if same is not None:
         places = [(same, at, 1.0) for at in range(len(same.products))] + places
@@ -247,13 +250,17 @@ def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[_Foun
             allowed=allowed,
             without=asked.without[members],
         )
+        rivals = found.scores
+        if allowed is not None:
+            without = asked.without[members]
+            rivals = store.search(asked.vectors[members], _LEAST_HITS, without=without).scores
         for place, at in enumerate(members):
             keys = np.array([key for key, _ in owners.get(asked.sha256[at], ())], dtype=np.int64)
             keys = keys if allowed is None else np.intersect1d(keys, allowed)
             same = None
             if len(keys):
                 same = _row(store.search(asked.vectors[at : at + 1], len(keys), allowed=keys), 0)
-            answers[at] = _Found(_row(found, place), same)
+            answers[at] = _Found(_row(found, place), rivals[place], same)
     return [answers[at] for at in range(len(asked.queries))]
 
 

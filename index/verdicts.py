@@ -21,6 +21,7 @@ from index.query import Verdict
 # Stated goals of the two limits, on the calibration's own queries.
 EXACT_PRECISION = 0.95  # of the answers called exact, this many are
 FALSE_ALARMS = 0.05  # of the photos of stocked products, at most this many are called not stocked
+_TIE = 1e-5  # scores nearer than this are of one picture that several products show
 _NEAR = 0.05  # distances below this are as good as none: the same photo, saved again
 
 
@@ -41,9 +42,13 @@ class Verdicts:
     queries: int
     ece: float
 
-    def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return each hit's probability, (q, k), for scores (q, k), best first, -inf padded."""
-        gap, ratio = _features(scores)
+    def probabilities(self, scores: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+        """Return each hit's probability, (q, k), for scores (q, k), best first, -inf padded.
+
+        ``among`` (q, m) are the best scores of the whole catalogue, where ``scores`` are of a part
+        of it: a filter must not make a hit surer by hiding its rivals.
+        """
+        gap, ratio = _features(scores, scores if among is None else among)
         logits = self.intercept + self.gap * gap + self.ratio * ratio
         result: np.ndarray = np.where(np.isfinite(scores), _sigmoid(logits), 0.0)
         return result
@@ -77,7 +82,8 @@ def fit_verdicts(
     model = Verdicts(*fitted, 1.0, 0.0, q, float(ece))
     tops, right = _tops(fitted, present, found, absent)
     stocked = model.probabilities(present)[:, 0]
-    exact_at = _limit_for_precision(tops, right)
+    # Also on the half that was not fitted: a small catalogue is soon known by heart.
+    exact_at = max(_limit_for_precision(tops, right), _limit_for_precision(*rest))
     not_stocked_at = min(float(np.quantile(stocked, FALSE_ALARMS)), exact_at, 0.5)
     return replace(model, exact_at=exact_at, not_stocked_at=not_stocked_at)
 
@@ -90,7 +96,7 @@ def _fit(present: np.ndarray, found: np.ndarray, absent: np.ndarray) -> tuple[fl
     hit = np.flatnonzero(found >= 0)
     labels[hit, found[hit]] = True
     there = np.isfinite(scores)
-    features = np.stack([feature[there] for feature in _features(scores)], axis=1)
+    features = np.stack([feature[there] for feature in _features(scores, scores)], axis=1)
     if labels[there].all() or not labels[there].any():
         # Nothing to tell apart: say nothing either way.
         return 0.0, 0.0, 0.0
@@ -118,12 +124,16 @@ def _limit_for_precision(probabilities: np.ndarray, right: np.ndarray) -> float:
     return max(0.5, float(probabilities[order[good[-1]]])) if len(good) else 1.0
 
 
-def _features(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each hit's gap to the best other hit and its ratio, (q, k) each; scores best first."""
-    filled = np.where(np.isfinite(scores), scores, -1.0)  # -1: the least a cosine can be
-    rival = np.repeat(filled[:, :1], filled.shape[1], axis=1)
-    rival[:, 0] = filled[:, 1] if filled.shape[1] > 1 else -1.0
-    gap = filled - rival
+def _features(scores: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each hit's gap to its best rival and its ratio, (q, k) each.
+
+    The rival is the best of ``among`` (q, m), or for the best itself the next that is not tied with
+    it: twins that show the same picture are no rivals.
+    """
+    filled, others = (np.where(np.isfinite(each), each, -1.0) for each in (scores, among))
+    top = others.max(axis=1, keepdims=True)
+    below = np.where(others < top - _TIE, others, -1.0).max(axis=1, keepdims=True)
+    gap = filled - np.where(filled >= top - _TIE, below, top)
     return gap, gap / np.maximum(1.0 - filled, _NEAR)
 
 

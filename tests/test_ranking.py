@@ -95,7 +95,7 @@ def test_k_does_not_change_scores_and_probabilities(
 ) -> None:
     """How far the first hit stands out from the next is part of how sure it is, even for k = 1."""
 
-    def gap(_: object, scores: np.ndarray) -> np.ndarray:
+    def gap(_: object, scores: np.ndarray, _among: object = None) -> np.ndarray:
         return np.repeat(scores[:, :1] - scores[:, 1:2], scores.shape[1], axis=1)
 
     monkeypatch.setattr("index.verdicts.Verdicts.probabilities", gap)

@@ -75,3 +75,20 @@ def test_nothing_to_learn_from_says_nothing_either_way() -> None:
 
 def test_fit_is_deterministic() -> None:
     assert fit_verdicts(*simulated(300)) == fit_verdicts(*simulated(300))
+
+
+def test_a_filter_makes_no_hit_surer() -> None:
+    model = fit_verdicts(*simulated(500))
+    whole = np.array([[0.6, 0.5, 0.1]], dtype=np.float32)
+    everything = model.probabilities(whole)[0]
+    alone = model.probabilities(np.array([[0.1, -np.inf]], dtype=np.float32), whole[:, :2])
+    assert alone[0, 0] == pytest.approx(everything[2])
+    second = model.probabilities(np.array([[0.5, 0.1]], dtype=np.float32), whole[:, :2])
+    np.testing.assert_allclose(second[0], everything[1:], rtol=1e-5)
+
+
+def test_twins_with_one_picture_are_no_rivals() -> None:
+    model = fit_verdicts(*simulated(500))
+    one = model.probabilities(np.array([[0.9, 0.4, 0.3]], dtype=np.float32))[0]
+    two = model.probabilities(np.array([[0.9, 0.9, 0.4]], dtype=np.float32))[0]
+    assert two[0] == two[1] == pytest.approx(one[0])

@@ -110,7 +110,8 @@ class Encoder:
             # The operations of the models' own transforms in their order, for the same bits.
             batch = batch.div_(255).sub_(self._mean).div_(self._std)
             if mirror:  # one pass takes two thirds of the time of two
-                rows = self._forward(torch.cat([batch, batch.flip(3)])).unflatten(0, (2, -1)).sum(0)
+                plain, mirrored = self._forward(torch.cat([batch, batch.flip(3)])).chunk(2)
+                rows = plain + mirrored
             else:
                 rows = self._forward(batch)
             return _unit(rows).cpu().numpy()
