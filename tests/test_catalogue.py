@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+from index.adding import AddOptions
 from index.catalogue import Catalogue
 from index.place import database_address, is_catalogue, require_catalogue
 from index.query import Query
@@ -143,3 +144,16 @@ def test_info_counts(catalogue: Catalogue) -> None:
     assert (facts["products"], facts["pictures"], facts["images"]) == (24, 30, 30)
     assert facts["fingerprint"] == catalogue.fingerprint
     assert facts["index_bytes"] > 0
+
+
+@pytest.mark.usefixtures("tiny_encoder")
+def test_a_plain_add_of_a_folder_keeps_its_categories(
+    photos: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    photos(3, folder="shop/mugs")
+    with Catalogue.open(tmp_path / "other", create=True) as opened:
+        opened.add([tmp_path / "shop"], options=AddOptions(folder_categories=True))
+        again = opened.add([tmp_path / "shop"])
+        assert (again.unchanged, again.updated) == (3, 0)
+        found = opened.search(Query(like="mugs/00000.png", where=("category=mugs",)))
+        assert len(found.hits) == 2

@@ -412,3 +412,15 @@ def test_product_ids_of_every_language(catalogue: Catalogue, tmp_path: Path) -> 
         assert ids(catalogue.search(Query(photo=file, k=1))) == [name]
         assert name not in ids(catalogue.search(Query(like=name, k=100)))
         assert ids(catalogue.search(Query(photo=photo(1), where=(f"id={name}",)))) == [name]
+
+
+def test_a_filter_makes_no_product_surer(catalogue: Catalogue) -> None:
+    """Hiding the rivals of a wrong product must not turn it into the right one."""
+    asked = photo(40)  # of a product that is not there
+    whole = {
+        hit.product.product_id: hit.probability
+        for hit in catalogue.search(Query(photo=asked, k=24)).hits
+    }
+    for name, probability in whole.items():
+        alone = catalogue.search(Query(photo=asked, where=(f"id={name}",)))
+        assert alone.hits[0].probability == pytest.approx(probability, abs=1e-4)
