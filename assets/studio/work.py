@@ -38,24 +38,29 @@ class Camera:
 def take_all(pictures: Sequence[Picture], camera: Camera, folder: Path, workers: int) -> None:
     """Take the pictures that are missing, several at once; can be stopped and started again."""
     todo = [each for each in pictures if not (folder / each.name).is_file()]
-    print(f"{len(pictures)} pictures, {len(todo)} to take")
-    if not todo:
-        return
-    # A fresh process now and then, because Blender keeps some memory of every scene.
+    print(f"{len(pictures)} pictures, {len(todo)} to take", flush=True)
     context = multiprocessing.get_context("spawn")
-    chunks = [todo[at : at + 25] for at in range(0, len(todo), 25)]
-    with context.Pool(workers, maxtasksperchild=4) as pool:
-        done = 0
-        for count in pool.imap_unordered(_take_some, [(each, camera, folder) for each in chunks]):
-            done += count
-            print(f"{done} of {len(todo)}", flush=True)
+    running = [
+        context.Process(target=_take_some, args=(todo[at::workers], camera, folder, at))
+        for at in range(workers)
+    ]
+    for each in running:
+        each.start()
+    for each in running:
+        each.join()
+    if any(each.exitcode for each in running):
+        raise SystemExit("Some pictures could not be taken; the reason stands above.")
 
 
-def _take_some(job: tuple[Sequence[Picture], Camera, Path]) -> int:
-    pictures, camera, folder = job
-    for picture in pictures:
+def _take_some(pictures: Sequence[Picture], camera: Camera, folder: Path, worker: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        # Blender's libraries start a thread for every core they see and let them all spin.
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[worker % len(cores)]})
+    for done, picture in enumerate(pictures, 1):
         take(picture, camera, folder)
-    return len(pictures)
+        if done % 25 == 0:
+            print(f"worker {worker}: {done} of {len(pictures)}", flush=True)
 
 
 def take(picture: Picture, camera: Camera, folder: Path) -> None:
