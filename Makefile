@@ -1,4 +1,5 @@
-# make demo PHOTOS=folder   set up, index the folder, and search it with one of its photos
+# make demo                 set up, index the sample catalogue, and ask it ten photos
+# make demo PHOTOS=folder   the same with your photos
 # make test                 set up and run the tests
 # make lint                 ruff and mypy
 # make bench                the benchmarks that need no data (DATA=folder for the others)
@@ -22,9 +23,12 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(READY)
-	@test -n "$(PHOTOS)" || { echo 'Say where the photos are: make demo PHOTOS=/path/to/photos'; exit 2; }
+ifdef PHOTOS
 	$(BIN)/findalike add "$(PHOTOS)" --catalogue "$(CATALOGUE)" || test $$? -eq 2
 	$(BIN)/findalike search "$$(find "$(PHOTOS)" -type f -iname '*.jp*g' | sort | head -n 1)" --catalogue "$(CATALOGUE)" -k 5
+else
+	$(BIN)/findalike demo
+endif
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto

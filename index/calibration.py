@@ -33,7 +33,7 @@ MIN_PRODUCTS = 8  # with fewer, nothing can be said about how sure a match is
 _VIEWED_PRODUCTS = 30  # products with several pictures needed to choose the colour's weight by them
 _WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 _WORTHWHILE = 0.01  # gain in MRR below which the default weight stays
-_VERSION = 1  # raise it when space or verdicts are learnt in another way: they are then learnt anew
+_VERSION = 2  # raise it when space or verdicts are learnt in another way: they are then learnt anew
 _HITS = 5  # hits of each simulated query that the model learns from
 
 
@@ -148,8 +148,9 @@ def learn_verdicts(
     stored = table.get(keys)
     products = [stored[key] for key in keys]
     queries, owners, left_out = _simulate(table, products, encoder, space)
-    others = store.search(queries, _HITS, without=owners).scores  # (q, k), true product held out
-    own = _own_scores(store, queries, owners, left_out)
+    rivals = store.search(queries, _HITS, without=owners)  # the true product held out
+    others = rivals.scores
+    own, own_cosines = _own_scores(store, space, queries, owners, left_out)
     rows = np.concatenate([others, own[:, None]], axis=1)
     order = np.argsort(-rows, axis=1, kind="stable")[:, :_HITS]
     present = np.take_along_axis(rows, order, axis=1)
@@ -157,7 +158,12 @@ def learn_verdicts(
     # A product whose only picture is the query itself cannot be found: only its absence teaches.
     findable = np.isfinite(own)
     found = np.where(is_own.any(axis=1), is_own.argmax(axis=1), -1)
-    return fit_verdicts(present[findable], found[findable], others[findable])
+    cosines = None
+    if encoder.sees_through_scenes:
+        firsts = [store.vectors_of(int(key)) for key in rivals.products[:, 0]]
+        theirs = [space.cosine(query, row) for query, row in zip(queries, firsts, strict=True)]
+        cosines = np.where(found == 0, own_cosines, theirs)[findable]
+    return fit_verdicts(present[findable], found[findable], others[findable], cosines)
 
 
 def _simulate(
@@ -199,12 +205,22 @@ def _simulate(
 
 
 def _own_scores(
-    store: VectorStore, queries: np.ndarray, owners: np.ndarray, left_out: np.ndarray
-) -> np.ndarray:
-    """Return each query's best score with its own product's pictures, (q,), -inf for none."""
+    store: VectorStore,
+    space: Space,
+    queries: np.ndarray,
+    owners: np.ndarray,
+    left_out: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each query's best score and cosine with its own product's pictures, (q,) each.
+
+    Where a product has no picture left, the score is -inf and the cosine -1.
+    """
     best = np.full(len(queries), -np.inf, dtype=np.float32)
+    cosines = np.full(len(queries), -1.0, dtype=np.float32)
     for at, (query, owner, view) in enumerate(zip(queries, owners, left_out, strict=True)):
         rows = np.flatnonzero((store.products == owner) & (store.views != view))
         if len(rows):
-            best[at] = float((store.vectors()[rows] @ query).max())
-    return best
+            own = store.vectors()[rows]
+            best[at] = float((own @ query).max())
+            cosines[at] = space.cosine(query, own)
+    return best, cosines

@@ -164,7 +164,7 @@ class Catalogue:
                 asked = ask(
                     queries, lambda: self.encoder, index.calibration.space, index.store, table
                 )
-                answers = answer_queries(asked, index.store, index.calibration.verdicts, table)
+                answers = answer_queries(asked, index.store, index.calibration, table)
                 for answer in answers:
                     answer.milliseconds["open"] = (opened - started) * 1000 / len(queries)
                 return answers

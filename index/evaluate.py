@@ -122,10 +122,12 @@ def evaluate(
                 passed_over.append(PassedOver(truth.line, reason))
         scale = catalogue.encoder.preprocess.scale
         parts: list[_Part] = []
-        progress("evaluate", 0, len(askable))
+        done = 0
+        progress("evaluate", done, len(askable))
         for batch in read_photos(askable, scale, passed_over):
             parts.append(_measure(batch, catalogue, index, table, answers))
-            progress("evaluate", sum(len(p.truths) + len(p.strangers) for p in parts), len(askable))
+            done += len(batch)
+            progress("evaluate", done, len(askable))
         asked = [part for part in parts if part.truths]
         if not asked:
             reason = (
@@ -138,21 +140,35 @@ def evaluate(
 
 
 @dataclass(frozen=True)
+class _Scores:
+    """What verdicts are made of: scores (n, 10), and the first hits' cosines (n,)."""
+
+    scores: np.ndarray
+    cosines: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Scores]) -> _Scores:
+        fields = [(part.scores, part.cosines) for part in parts]
+        return cls(*map(np.concatenate, zip(*fields, strict=True)))
+
+
+@dataclass(frozen=True)
 class _Part:
     """One batch of answers to q queries, and to s strangers.
 
     ``ranks`` (q,) int64 is where the first right answer stands, 0 for nowhere; ``top`` the first
-    ten hits of each; ``held_out`` (p, 10) the scores with the true product left out, for the p
-    queries of ``by_product`` (q,) bool; ``strangers`` (s, 10) scores. ``measures`` and
-    ``milliseconds`` are means over the batch.
+    ten hits of each; ``present`` and ``held_out`` what the p queries that name a product scored
+    with it and without it, ``by_product`` (q,) bool says which those are; ``strangers`` what those
+    scored. ``measures`` and ``milliseconds`` are means over the batch.
     """
 
     truths: tuple[Truth, ...]
     ranks: np.ndarray
     top: Neighbours
     by_product: np.ndarray
-    held_out: np.ndarray
-    strangers: np.ndarray
+    present: _Scores
+    held_out: _Scores
+    strangers: _Scores
     measures: dict[str, float]
     milliseconds: dict[str, float]
 
@@ -181,13 +197,23 @@ def _measure(
         [np.isin(row, keys) for row, keys in zip(found, right, strict=True)], dtype=bool
     ).reshape(found.shape)
     own = np.array([keys[0] for keys in right], dtype=np.int64)
+
+    def scores(asked: np.ndarray, without: np.ndarray | None = None) -> _Scores:
+        hits = store.search(asked, _TOP, without=without)
+        rows = zip(asked, hits.products[:, 0].tolist(), strict=True)
+        space = index.calibration.space
+        cosines = [space.cosine(vector, store.vectors_of(key)) for vector, key in rows]
+        return _Scores(hits.scores, np.array(cosines))
+
+    named = vectors[by_product]
     return _Part(
         truths,
         np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1, 0),
         top,
         by_product,
-        store.search(vectors[by_product], _TOP, without=own[by_product]).scores,
-        store.search(asked.vectors[~known], _TOP).scores,
+        scores(named),
+        scores(named, own[by_product]),
+        scores(asked.vectors[~known]),
         _measures(relevant, np.array([len(keys) for keys in right])) if truths else {},
         {
             "read": 1000 * float(np.mean([photo.seconds for photo in batch])),
@@ -218,7 +244,7 @@ def _summary(
 ) -> Evaluation:
     count = [len(part.truths) for part in asked]
     by_product = np.concatenate([part.by_product for part in asked])
-    strangers = np.concatenate([part.strangers for part in parts])
+    strangers = _Scores.joined([part.strangers for part in parts])
     kinds = [("product", by_product.any()), ("category", not by_product.all())]
     return Evaluation(
         queries=len(by_product),
@@ -229,9 +255,11 @@ def _summary(
             for name in asked[0].measures
         },
         verdicts=_verdict_measures(asked, model) if model and by_product.any() else None,
-        strangers=len(strangers),
+        strangers=len(strangers.scores),
         strangers_recognised=(
-            _share(model, strangers, "not stocked") if model and len(strangers) else None
+            float((model.verdicts(strangers.scores, strangers.cosines) == "not stocked").mean())
+            if model and len(strangers.scores)
+            else None
         ),
         milliseconds={
             name: float(np.average([part.milliseconds[name] for part in asked], weights=count))
@@ -243,11 +271,12 @@ def _summary(
 
 
 def _verdict_measures(parts: Sequence[_Part], model: Verdicts) -> VerdictMeasures:
-    present = np.concatenate([part.top.scores[part.by_product] for part in parts])
+    present = _Scores.joined([part.present for part in parts])
+    held_out = _Scores.joined([part.held_out for part in parts])
     right = np.concatenate([part.ranks[part.by_product] == 1 for part in parts])
-    held_out = np.concatenate([part.held_out for part in parts])
-    there, gone = (model.probabilities(scores)[:, 0] for scores in (present, held_out))
-    exact = np.array([model.verdict(p) == "exact" for p in there])
+    there, gone = (model.probabilities(each.scores)[:, 0] for each in (present, held_out))
+    said, said_without = (model.verdicts(each.scores, each.cosines) for each in (present, held_out))
+    exact = said == "exact"
     return VerdictMeasures(
         queries=len(there),
         ece=measures.expected_calibration_error(
@@ -255,15 +284,10 @@ def _verdict_measures(parts: Sequence[_Part], model: Verdicts) -> VerdictMeasure
         ),
         exact_share=float(exact.mean()),
         exact_precision=float(right[exact].mean()) if exact.any() else None,
-        false_exact=_share(model, held_out, "exact"),
-        recognised=_share(model, held_out, "not stocked"),
-        false_alarms=_share(model, present, "not stocked"),
+        false_exact=float((said_without == "exact").mean()),
+        recognised=float((said_without == "not stocked").mean()),
+        false_alarms=float((said == "not stocked").mean()),
     )
-
-
-def _share(model: Verdicts, scores: np.ndarray, verdict: str) -> float:
-    """Return the share of the answers with these scores, (q, k), that get the verdict."""
-    return float(np.mean([model.verdict(p) == verdict for p in model.probabilities(scores)[:, 0]]))
 
 
 def _worst(parts: Sequence[_Part], model: Verdicts | None, table: ProductTable) -> Iterator[Miss]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index.calibration import Calibration
 from index.filters import check_attributes
 from index.products import Overtaken, ProductTable, StoredProduct
 from index.query import Answer, Hit, Query, Verdict
@@ -161,20 +162,23 @@ class _Found:
     """What one query found: the nearest products, and those that show the very same file.
 
     Each is one row of neighbours, (n,) in all fields; None where no product shows the file.
-    ``rivals`` (m,) are the best scores of the whole catalogue, whatever the filters.
+    ``rivals`` (m,) are the best scores of the whole catalogue, whatever the filters; ``cosine`` is
+    that of the embeddings of query and best hit.
     """
 
     best: Neighbours
     rivals: np.ndarray
+    cosine: float
     same: Neighbours | None
 
 
 def answer_queries(
-    asked: Asked, store: VectorStore, verdicts: Verdicts | None, table: ProductTable
+    asked: Asked, store: VectorStore, calibration: Calibration, table: ProductTable
 ) -> list[Answer]:
     """Search for embedded queries and turn the neighbours into answers."""
     started = time.perf_counter()
-    found = _search(asked, store, table)
+    verdicts = calibration.verdicts
+    found = _search(asked, store, calibration.space, table)
     searched = time.perf_counter()
     rows = [row for each in found for row in (each.best, each.same) if row is not None]
     keys = {int(key) for row in rows for key in row.products[row.products >= 0]}
@@ -190,7 +194,10 @@ def answer_queries(
         "search": (searched - started) * 1000 / len(asked.queries),
         "rank": (ranked - searched) * 1000 / len(asked.queries),
     }
-    return [Answer(_verdict(each, verdicts), each, dict(times)) for each in hits]
+    return [
+        Answer(_verdict(each, verdicts, one.cosine), each, dict(times))
+        for each, one in zip(hits, found, strict=True)
+    ]
 
 
 def _hits(
@@ -219,7 +226,7 @@ def _hits(
     return tuple(hits.values())[: query.k]
 
 
-def _verdict(hits: Sequence[Hit], verdicts: Verdicts | None) -> Verdict:
+def _verdict(hits: Sequence[Hit], verdicts: Verdicts | None, cosine: float) -> Verdict:
     if not hits:
         return "not stocked"
     probability = hits[0].probability
@@ -227,10 +234,10 @@ def _verdict(hits: Sequence[Hit], verdicts: Verdicts | None) -> Verdict:
         return "exact"
     if verdicts is None or probability is None:
         return "similar"
-    return verdicts.verdict(probability)
+    return verdicts.verdict(probability, cosine)
 
 
-def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[_Found]:
+def _search(asked: Asked, store: VectorStore, space: Space, table: ProductTable) -> list[_Found]:
     """Search queries that share filters and k together; return what each of them found."""
     owners = table.owners(sha256 for sha256 in asked.sha256 if sha256)
     groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
@@ -260,7 +267,9 @@ def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[_Foun
             same = None
             if len(keys):
                 same = _row(store.search(asked.vectors[at : at + 1], len(keys), allowed=keys), 0)
-            answers[at] = _Found(_row(found, place), rivals[place], same)
+            first = store.vectors_of(int(found.products[place, 0]))
+            cosine = space.cosine(asked.vectors[at], first)
+            answers[at] = _Found(_row(found, place), rivals[place], cosine, same)
     return [answers[at] for at in range(len(asked.queries))]
 
 

@@ -51,6 +51,26 @@ class Space:
         shades = shades * np.float32(np.sqrt(self.colour_weight))
         return np.concatenate([shapes, shades], axis=1).astype(np.float32)
 
+    def embeddings(self, rows: np.ndarray) -> np.ndarray:
+        """Return the embeddings (n, d) float32 that ranking vectors (n, dim) were made of.
+
+        ``project`` forgets how far an embedding lay from the mean; that it had length one tells.
+        """
+        shapes = rows[:, : self.mean.size] / np.float32(np.sqrt(1.0 - self.colour_weight))
+        along = shapes @ self.mean
+        away = np.sqrt(np.maximum(along**2 + 1.0 - self.mean @ self.mean, 0.0)) - along
+        found: np.ndarray = self.mean + away[:, None] * shapes
+        return found.astype(np.float32)
+
+    def cosine(self, query: np.ndarray, rows: np.ndarray) -> float:
+        """Return the best cosine of a photo's embedding with a product's pictures'.
+
+        ``query`` (dim,) and ``rows`` (n, dim) are ranking vectors; -1 where there are no rows.
+        """
+        if not len(rows):
+            return -1.0
+        return float((self.embeddings(rows) @ self.embeddings(query[None])[0]).max())
+
     def project_words(self, vectors: np.ndarray) -> np.ndarray:
         """Return ranking vectors for embedded words, which have no colours: (n, dim) float32.
 

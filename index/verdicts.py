@@ -7,6 +7,9 @@ compare a hit with its rivals, because the bare score falls with every cluttered
 carries little from one kind of photo to another (docs/ranking.md has the measurements). It is
 fitted on the catalogue's own products, each once with its product in the catalogue and once with it
 held out, so that the model has seen what the best wrong answer looks like.
+
+Rivals say little about what is not stocked: among many products something always stands out. An
+encoder that was trained to see the same product in any scene tells it by the cosine itself.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from index.query import Verdict
 # Stated goals of the two limits, on the calibration's own queries.
 EXACT_PRECISION = 0.95  # of the answers called exact, this many are
 FALSE_ALARMS = 0.05  # of the photos of stocked products, at most this many are called not stocked
+NO_LIMIT = -1.0  # a cosine that every pair reaches
 _TIE = 1e-5  # scores nearer than this are of one picture that several products show
 _NEAR = 0.05  # distances below this are as good as none: the same photo, saved again
 
@@ -29,9 +33,10 @@ _NEAR = 0.05  # distances below this are as good as none: the same photo, saved 
 class Verdicts:
     """The fitted model and its limits.
 
-    ``exact_at`` and ``not_stocked_at`` are probabilities of the first hit. ``queries`` tells how
-    many simulated photos were used, ``ece`` the expected calibration error on products that were
-    left out of the fit.
+    ``exact_at`` and ``not_stocked_at`` are probabilities of the first hit, ``least_cosine`` is what
+    its embedding must reach (NO_LIMIT where the encoder's cosines do not tell); ``queries`` tells
+    how many simulated photos were used, ``ece`` the expected calibration error on products that
+    were left out of the fit.
     """
 
     intercept: float
@@ -39,6 +44,7 @@ class Verdicts:
     ratio: float
     exact_at: float
     not_stocked_at: float
+    least_cosine: float
     queries: int
     ece: float
 
@@ -53,11 +59,18 @@ class Verdicts:
         result: np.ndarray = np.where(np.isfinite(scores), _sigmoid(logits), 0.0)
         return result
 
-    def verdict(self, probability: float) -> Verdict:
-        """Return what to say of an answer whose first hit has this probability."""
+    def verdict(self, probability: float, cosine: float) -> Verdict:
+        """Return what to say of an answer whose first hit has this probability and cosine."""
         if probability >= self.exact_at:
             return "exact"
-        return "not stocked" if probability < self.not_stocked_at else "similar"
+        unlike = probability < self.not_stocked_at or cosine < self.least_cosine
+        return "not stocked" if unlike else "similar"
+
+    def verdicts(self, scores: np.ndarray, cosines: np.ndarray) -> np.ndarray:
+        """Return what to say of many answers, (n,) str, for scores (n, k) and cosines (n,)."""
+        sure = self.probabilities(scores)[:, 0].tolist()
+        said = [self.verdict(*each) for each in zip(sure, cosines.tolist(), strict=True)]
+        return np.array(said, dtype=str)
 
     def as_dict(self) -> dict[str, float]:
         """Return the fields as plain JSON values."""
@@ -65,13 +78,18 @@ class Verdicts:
 
 
 def fit_verdicts(
-    present: np.ndarray, found: np.ndarray, absent: np.ndarray, seed: int = 0
+    present: np.ndarray,
+    found: np.ndarray,
+    absent: np.ndarray,
+    cosines: np.ndarray | None = None,
+    seed: int = 0,
 ) -> Verdicts:
     """Fit the model on simulated photos, one row each, the same in all three arrays.
 
     ``present`` (q, k) float32 scores, best first, with the true product in the catalogue; ``found``
     (q,) int64 its place in that row, -1 if it is not there; ``absent`` (q, k) scores with the true
-    product held out.
+    product held out; ``cosines`` (q,) of the embeddings of ``present``'s first hits, None where the
+    encoder's cosines do not tell what is stocked.
     """
     q = len(present)
     half = np.random.default_rng(seed).permutation(q) < q // 2
@@ -79,11 +97,14 @@ def fit_verdicts(
     rest = _tops(trial, present[~half], found[~half], absent[~half])
     ece = expected_calibration_error(*rest) if len(rest[0]) else float("nan")
     fitted = _fit(present, found, absent)
-    model = Verdicts(*fitted, 1.0, 0.0, q, float(ece))
+    model = Verdicts(*fitted, 1.0, 0.0, NO_LIMIT, q, float(ece))
     tops, right = _tops(fitted, present, found, absent)
     stocked = model.probabilities(present)[:, 0]
     # Also on the half that was not fitted: a small catalogue is soon known by heart.
     exact_at = max(_limit_for_precision(tops, right), _limit_for_precision(*rest))
+    if cosines is not None:
+        least = float(np.quantile(cosines, FALSE_ALARMS))
+        return replace(model, exact_at=exact_at, least_cosine=least)
     not_stocked_at = min(float(np.quantile(stocked, FALSE_ALARMS)), exact_at, 0.5)
     return replace(model, exact_at=exact_at, not_stocked_at=not_stocked_at)
 
@@ -110,7 +131,7 @@ def _tops(
     model: tuple[float, float, float], present: np.ndarray, found: np.ndarray, absent: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first hits' probabilities and whether they were right, (2q,) each."""
-    fitted = Verdicts(*model, 1.0, 0.0, 0, 0.0)
+    fitted = Verdicts(*model, 1.0, 0.0, NO_LIMIT, 0, 0.0)
     scores = np.concatenate([present, absent])
     right = np.concatenate([found == 0, np.zeros(len(absent), dtype=bool)])
     return fitted.probabilities(scores)[:, 0], right

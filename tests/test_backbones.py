@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
-from vision import classifiers, models
+from vision import classifiers, models, openclip
 from vision.backbones import load_backbone, resolve_spec
 from vision.encoder import Encoder
 from vision.errors import EncoderError, MissingWeights
@@ -472,7 +472,7 @@ def test_folders_with_broken_contents_are_refused(clip_folder: Path, tmp_path: P
 
 
 def test_a_damaged_builtin_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifiers, "_LITE0_SHA256", "0" * 64)
+    monkeypatch.setattr(openclip, "ENCODER_SHA256", "0" * 64)
     with pytest.raises(EncoderError, match=r"damaged.*pip install --force-reinstall"):
         load_backbone("builtin")
 

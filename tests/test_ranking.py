@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from index.catalogue import Catalogue
 from index.product import Product
 from index.query import Answer, Hit, Query
 from index.ranking import _verdict
+from index.verdicts import Verdicts
 from vision.colour import describe_colour
 from vision.errors import QueryError, UnreadableImage
 from vision.images import Region, read_image
@@ -209,13 +209,15 @@ def hit_with(probability: float | None) -> Hit:
 
 
 def test_the_verdict_is_that_of_the_first_hit() -> None:
-    model = SimpleNamespace(verdict=lambda p: "exact" if p >= 0.9 else "not stocked")
-    assert _verdict([], model) == "not stocked"
-    assert _verdict([hit_with(0.95), hit_with(0.1)], model) == "exact"
-    assert _verdict([hit_with(0.1), hit_with(0.95)], model) == "not stocked"
-    assert _verdict([hit_with(None)], model) == "similar"
-    assert _verdict([hit_with(0.95)], None) == "similar"
-    assert _verdict([hit_with(1.0)], None) == "exact"
+    model = Verdicts(0.0, 1.0, 0.0, 0.9, 0.2, 0.4, queries=9, ece=0.0)
+    assert _verdict([], model, 0.5) == "not stocked"
+    assert _verdict([hit_with(0.95), hit_with(0.1)], model, 0.5) == "exact"
+    assert _verdict([hit_with(0.1), hit_with(0.95)], model, 0.5) == "not stocked"
+    assert _verdict([hit_with(0.5)], model, 0.5) == "similar"
+    assert _verdict([hit_with(0.5)], model, 0.3) == "not stocked"
+    assert _verdict([hit_with(None)], model, 0.3) == "similar"
+    assert _verdict([hit_with(0.95)], None, 0.5) == "similar"
+    assert _verdict([hit_with(1.0)], None, 0.5) == "exact"
 
 
 def test_an_empty_catalogue_stocks_nothing(tiny_encoder: object, tmp_path: Path) -> None:

@@ -56,6 +56,18 @@ def test_a_small_catalogue_has_nothing_taken_away() -> None:
     np.testing.assert_allclose(rows @ rows.T, expected, atol=1e-4)
 
 
+def test_embeddings_come_back_from_ranking_vectors() -> None:
+    rng = np.random.default_rng(5)
+    vectors = unit(rng.normal(0.4, 1.0, (60, 24)).astype(np.float32))
+    colours = rng.random((60, COLOUR_DIM)).astype(np.float32)
+    for space in (fit_space(vectors, colours, 0.3), plain_space(24)):
+        rows = space.project(vectors, colours)
+        np.testing.assert_allclose(space.embeddings(rows), vectors, atol=1e-5)
+        best = float((vectors[1:9] @ vectors[0]).max())
+        assert space.cosine(rows[0], rows[1:9]) == pytest.approx(best, abs=1e-5)
+        assert space.cosine(rows[0], rows[:0]) == -1.0
+
+
 def test_words_touch_the_embedding_only() -> None:
     vectors, colours = sample(50)
     space = fit_space(vectors, colours)

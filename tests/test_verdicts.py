@@ -1,9 +1,11 @@
 """Verdicts: probabilities that are right as often as they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from index.verdicts import EXACT_PRECISION, FALSE_ALARMS, Verdicts, fit_verdicts
+from index.verdicts import EXACT_PRECISION, FALSE_ALARMS, NO_LIMIT, Verdicts, fit_verdicts
 
 
 def simulated(q: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,10 +48,26 @@ def test_limits_keep_what_they_state() -> None:
 
 
 def test_verdict_follows_the_limits() -> None:
-    model = Verdicts(0.0, 1.0, 0.0, exact_at=0.9, not_stocked_at=0.2, queries=9, ece=0.0)
-    assert [model.verdict(p) for p in (0.95, 0.9, 0.5, 0.2, 0.1)] == [
+    model = Verdicts(0.0, 1.0, 0.0, 0.9, 0.2, NO_LIMIT, queries=9, ece=0.0)
+    assert [model.verdict(p, -1.0) for p in (0.95, 0.9, 0.5, 0.2, 0.1)] == [
         "exact", "exact", "similar", "similar", "not stocked",
     ]  # fmt: skip
+    by_cosine = replace(model, not_stocked_at=0.0, least_cosine=0.4)
+    asked = [(0.95, 0.1), (0.1, 0.4), (0.5, 0.39), (0.1, -1.0)]
+    assert [by_cosine.verdict(*each) for each in asked] == [
+        "exact", "similar", "not stocked", "not stocked",
+    ]  # fmt: skip
+
+
+def test_a_limit_by_cosine_keeps_false_alarms_as_stated() -> None:
+    cosines = np.random.default_rng(2).normal(0.7, 0.1, 1000)
+    model = fit_verdicts(*simulated(1000), cosines)
+    assert (cosines < model.least_cosine).mean() == pytest.approx(FALSE_ALARMS, abs=0.005)
+    present, _, _ = simulated(1000, seed=1)
+    sure = model.probabilities(present)[:, 0].tolist()
+    said = [model.verdict(p, cosine) for p, cosine in zip(sure, cosines.tolist(), strict=True)]
+    assert said.count("not stocked") <= FALSE_ALARMS * 1000
+    assert fit_verdicts(*simulated(1000)).least_cosine == NO_LIMIT
 
 
 def test_the_best_hit_is_the_surest_and_padding_has_no_chance() -> None:
@@ -70,7 +88,7 @@ def test_nothing_to_learn_from_says_nothing_either_way() -> None:
     rivals = np.full((20, 5), 0.5, dtype=np.float32)
     model = fit_verdicts(rivals, np.full(20, -1), rivals)
     assert model.probabilities(rivals)[:, 0] == pytest.approx(0.5)
-    assert model.verdict(0.5) == "similar"
+    assert model.verdict(0.5, 0.9) == "similar"
 
 
 def test_fit_is_deterministic() -> None:

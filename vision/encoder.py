@@ -83,6 +83,15 @@ class Encoder:
         return cls(spec, load_backbone(spec), device, precision)
 
     @property
+    def sees_through_scenes(self) -> bool:
+        """Tell whether a low cosine means another product rather than another scene.
+
+        True of the built-in encoder, which was trained for it; of others it is not known, and of
+        plain classifiers it does not hold (docs/ranking.md).
+        """
+        return self.spec == BUILTIN
+
+    @property
     def knows_words(self) -> bool:
         """Tell whether the encoder can embed words."""
         return self._text is not None
@@ -122,7 +131,7 @@ class Encoder:
         Raises EncoderError if the model knows no words, or its tokenizer cannot be had.
         """
         if self._text is None:
-            words = next(model.spec for model in MODELS if model.words != "none")
+            words = next(model.spec for model in MODELS if model.spec.startswith("clip:"))
             raise EncoderError(
                 f"{self.spec} knows pictures only. To search by words, use a CLIP encoder, "
                 f"for example --encoder {words}"

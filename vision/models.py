@@ -38,7 +38,10 @@ class Model:
 
 
 MODELS = (
-    Model(BUILTIN, 1280, 0, "none", "Apache-2.0", "a start without any download; photos only"),
+    Model(
+        BUILTIN, 512, 0, "its sample's", "Apache-2.0",
+        "a start without any download; knows few words",
+    ),
     Model(
         "clip:ViT-B-32/laion2b_s34b_b79k", 512, 605, "English", "MIT",
         "all goods, photos and words; fast on a CPU", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",

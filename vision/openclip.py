@@ -9,10 +9,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from assets import ENCODER, ENCODER_SHA256
 from vision.errors import EncoderError
 from vision.loading import Backbone, Source, folder_of, loading, only, square, unknown
-from vision.models import hub_cache
+from vision.models import BUILTIN, hub_cache
 from vision.preprocess import Preprocess
+from vision.weights import sha256_of
+
+
+def load_builtin() -> Backbone:
+    """Load the CLIP that ships with findalike; raises EncoderError if its weights are damaged."""
+    weights = ENCODER / "open_clip_model.safetensors"
+    if not weights.is_file() or sha256_of(weights) != ENCODER_SHA256:
+        raise EncoderError(
+            "The weights of the built-in encoder are damaged. Install findalike again: "
+            "pip install --force-reinstall --no-deps findalike"
+        )
+    return load_open_clip(f"local-dir:{ENCODER}", None, BUILTIN)
 
 
 def load_open_clip(name: str, path: Path | None, spec: str) -> Backbone:
@@ -44,13 +57,21 @@ def load_open_clip(name: str, path: Path | None, spec: str) -> Backbone:
         here = place if schema == "local-dir" or not repository else ""
         origin = f"huggingface.co/{repository}, the tokenizer"
         with loading(Source(spec, here, origin, hub_cache())):
-            made: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(model_name)
+            made: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(
+                model_name, **_vocabulary(words, place if schema == "local-dir" else "")
+            )
         return made
 
     quick = any(isinstance(each, open_clip.transformer.QuickGELU) for each in model.modules())
     image, model.visual = model.visual, None  # two towers that share nothing
     preprocess = _preprocess(image.preprocess_cfg)
     return Backbone(image, preprocess, "quickgelu" if quick else "", _TextTower(model), tokenizer)
+
+
+def _vocabulary(words: Mapping[str, Any], folder: str) -> dict[str, str]:
+    """Return where a folder keeps its own byte pairs: open_clip looks beside the program."""
+    name = words.get("tokenizer_kwargs", {}).get("bpe_path", "")
+    return {"bpe_path": str(Path(folder) / name)} if folder and name else {}
 
 
 def _options(architecture: str, tag: str, path: Path | None, spec: str) -> dict[str, Any]:

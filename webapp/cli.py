@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import click
 
 from vision.errors import UnreadableImage
-from webapp import upkeep
+from webapp import demo, upkeep
 from webapp.command import (
     PASSED_OVER,
     PATH,
     STOPPED,
     Group,
+    announce,
     open_catalogue,
     print_json,
     with_catalogue,
@@ -57,7 +58,7 @@ def main(ctx: click.Context, path: Path) -> None:
     atexit.register(gc.freeze)
 
 
-for _each in upkeep.COMMANDS:
+for _each in (*upkeep.COMMANDS, demo.demo):
     main.add_command(_each)
 
 
@@ -147,13 +148,7 @@ def _open_to_add(path: Path, encoder: str | None, quiet: bool) -> Catalogue:
     new = not is_catalogue(path)
     catalogue = Catalogue.open(path, encoder=encoder, create=True)
     if new and not quiet:
-        click.echo(f"New catalogue in {path}, encoder {catalogue.encoder_spec}.", err=True)
-        if catalogue.encoder_spec == "builtin":
-            click.echo(
-                "The built-in encoder knows photos only. A CLIP finds more and understands words: "
-                "--encoder clip:ViT-B-32/laion2b_s34b_b79k (findalike encoders lists others).",
-                err=True,
-            )
+        announce(path, catalogue.encoder_spec)
     return catalogue
 
 

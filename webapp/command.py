@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vision.errors import FindalikeError
+from vision.models import BUILTIN
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
@@ -21,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 FAILED = 1  # the exit status of every mistake, so that scripts can tell it from the next
 PASSED_OVER = 2  # the exit status of an add that did its work but could not take everything
+_LARGE = "clip:ViT-B-32/laion2b_s34b_b79k"  # what is recommended beside the built-in encoder
 STOPPED = 130  # the exit status of a command ended by Ctrl-C
 
 
@@ -68,6 +70,17 @@ def open_catalogue(path: Path) -> Catalogue:
     from index.catalogue import Catalogue
 
     return Catalogue.open(path)
+
+
+def announce(path: Path, encoder: str) -> None:
+    """Say in one line which encoder a new catalogue has, and of the built-in one what beats it."""
+    line = f"New catalogue in {path}, encoder {encoder}."
+    if encoder == BUILTIN:
+        line += (
+            " On arbitrary goods a large one finds more: "
+            f"findalike add ... --catalogue NEW --encoder {_LARGE} (findalike encoders lists all)"
+        )
+    click.echo(line, err=True)
 
 
 def print_json(value: Any) -> None:

@@ -27,6 +27,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from assets import SAMPLE
 from vision.images import read_image
 from vision.models import MODELS
 from webapp.command import count, print_json
@@ -178,7 +179,12 @@ def print_info(catalogue: Catalogue, as_json: bool) -> None:
     verdicts = facts["verdicts"]
     sure = (
         f"on {verdicts['queries']} simulated photos, calibration error {verdicts['ece']:.3f}; "
-        f"exact from {verdicts['exact_at']:.0%}, not stocked below {verdicts['not_stocked_at']:.0%}"
+        f"exact from {verdicts['exact_at']:.0%}, not stocked below "
+        + (
+            f"a cosine of {verdicts['least_cosine']:.2f}"
+            if verdicts["least_cosine"] > -1
+            else f"{verdicts['not_stocked_at']:.0%}"
+        )
         if verdicts
         else "not yet: too few products"
     )
@@ -238,3 +244,30 @@ def print_encoders() -> None:
         "\nUse one with: findalike add PHOTOS --encoder SPEC\n"
         "Others work too; see docs/encoders.md."
     )
+
+
+def print_demo(path: Path, asked: Sequence[dict[str, str]], answers: Sequence[Answer]) -> None:
+    """Show what was asked of the sample catalogue and what came back, and what to try next."""
+    console = Console(highlight=False)
+    table = Table("photo", "scene", "what it shows", "best answer", "sure", "", title="Ten photos")
+    right = 0
+    for row, answer in zip(asked, answers, strict=True):
+        first = answer.hits[0]
+        is_right = first.product.product_id == row["product_id"]
+        right += is_right
+        sure = "" if first.probability is None else f"{first.probability:.0%}"
+        mark = "[green]right[/]" if is_right else "[red]wrong[/]"
+        best = first.product.title
+        table.add_row(
+            Path(row["query_image"]).name,
+            row["scene"],
+            escape(row["title"]),
+            escape(best),
+            sure,
+            mark,
+        )
+    console.print(table)
+    console.print(f"{right} of {len(asked)} found at first place. Try it yourself:")
+    photo = SAMPLE / asked[0]["query_image"]
+    console.print(f"  findalike search {photo} --catalogue {path} --pictures", soft_wrap=True)
+    console.print(f'  findalike search --text "red fabric sofa" --catalogue {path}', soft_wrap=True)
