@@ -270,4 +270,6 @@ def print_demo(path: Path, asked: Sequence[dict[str, str]], answers: Sequence[An
     console.print(f"{right} of {len(asked)} found at first place. Try it yourself:")
     photo = SAMPLE / asked[0]["query_image"]
     console.print(f"  findalike search {photo} --catalogue {path} --pictures", soft_wrap=True)
-    console.print(f'  findalike search --text "red fabric sofa" --catalogue {path}', soft_wrap=True)
+    console.print(
+        f'  findalike search --text "orange fabric table lamp" --catalogue {path}', soft_wrap=True
+    )
