@@ -41,6 +41,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/bench_search.py
 	$(BIN)/python benchmarks/bench_feeds.py 100000
+	$(BIN)/python benchmarks/bench_builtin.py $(DATA)
 	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_decode.py
 	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_quality.py "$(DATA)"
 	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_add.py "$(DATA)/images"
