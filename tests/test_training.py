@@ -461,3 +461,13 @@ def test_a_damaged_checkpoint_is_no_crash(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
     with pytest.raises(TrainingError, match="damaged"):
         load_checkpoint(tmp_path)
+
+
+def test_a_run_can_begin_with_another(finished: Trainer, options: Options, tmp_path: Path) -> None:
+    begun = Trainer(replace(options, begin=str(finished.folder)))
+    for name, value in finished.learner.average.items():
+        assert torch.equal(begun.learner.average[name], value), name
+        assert torch.equal(begun.learner.model.state_dict()[name], value), name
+    assert begun.schedule.step == 0 and torch.equal(begun.axes, finished.axes)
+    with pytest.raises(TrainingError, match="no checkpoint of a run to begin with"):
+        Trainer(replace(options, out=str(tmp_path / "other"), begin=str(tmp_path)))

@@ -99,6 +99,14 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
         }
 
+    def begin_with(self, average: dict[str, torch.Tensor]) -> None:
+        """Take the averaged weights of another run as a start."""
+        parameters = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, value in average.items():
+                parameters[name].copy_(value)
+                self.average[name].copy_(value)
+
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what ``state`` returned."""
         self.model.load_state_dict(state["model"])

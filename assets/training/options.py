@@ -10,7 +10,16 @@ from typing import Any
 from vision.errors import FindalikeError
 
 # What may change when a run goes on: none of these changes what is learnt.
-_FREE = ("renders", "photos", "out", "threads", "device", "checkpoint_minutes", "log_every")
+_FREE = (
+    "renders",
+    "photos",
+    "out",
+    "begin",
+    "threads",
+    "device",
+    "checkpoint_minutes",
+    "log_every",
+)
 
 
 class TrainingError(FindalikeError):
@@ -32,6 +41,7 @@ class Options:
     renders: str = _option("", "folder with products.csv and pictures.csv of the renders")
     photos: str = _option("", "folder with products.csv and queries.csv of the real photos")
     out: str = _option("", "folder of the run: checkpoint, log, settings, decoded pictures")
+    begin: str = _option("", "folder of an earlier run, whose averaged weights to begin with")
     epochs: float = _option(0.0, "length of the run, in pictures seen per picture there")
     minutes: float = _option(0.0, "length of the run by the clock, instead of --epochs")
     threads: int = _option(0, "CPU threads; 0 leaves it to torch")

@@ -61,7 +61,13 @@ class Trainer:
         self.placer = Placer(self.pixels, backgrounds(self.corpus))
         write_vocabulary(self.folder / VOCABULARY)
         tokenizer = load_tokenizer(self.folder / VOCABULARY)
-        self.axes = state["axes"] if state else starting_axes(self.corpus, self.placer, options)
+        earlier = None
+        if options.begin and state is None:
+            earlier = load_checkpoint(Path(options.begin))
+            if earlier is None:
+                raise TrainingError(f"{options.begin} holds no checkpoint of a run to begin with.")
+        known = state or earlier
+        self.axes = known["axes"] if known else starting_axes(self.corpus, self.placer, options)
         self.learner = Learner(self.corpus, options, tokenizer, self.axes)
         self.sampler = Sampler(self.corpus, options)
         total = None
@@ -74,6 +80,8 @@ class Trainer:
             self.schedule.step, self.schedule.total = state["step"], state["total"]
             self.seconds, self.seen = state["seconds"], state["seen"]
         else:
+            if earlier is not None:
+                self.learner.begin_with(earlier["average"])
             self.save()
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> list[dict[str, float]]:
@@ -120,7 +128,7 @@ class Trainer:
             "options": self.options.as_dict(), "corpus": self.corpus.fingerprint(),
         })  # fmt: skip
         options = self.options.as_dict()
-        for name in ("renders", "photos", "out"):  # what was trained on, not where it lay
+        for name in ("renders", "photos", "out", "begin"):  # what was trained on, not where it lay
             options[name] = Path(options[name]).name
         write_settings(self.folder, {
             "options": options, "counts": self.corpus.counts(), "steps": schedule.step,
