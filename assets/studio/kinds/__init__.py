@@ -9,18 +9,19 @@ from assets.studio.kinds import (
     decor,
     foreign,
     furniture,
+    hats,
     lighting,
     play,
+    shoes,
     strange,
     tableware,
     textiles,
     toys,
-    wear,
 )
 from assets.studio.model import Kind
 
-_MODULES = (bags, containers, cookware, decor, foreign, furniture, lighting, play, strange,
-            tableware, textiles, toys, wear)  # fmt: skip
+_MODULES = (bags, containers, cookware, decor, foreign, furniture, hats, lighting, play,
+            shoes, strange, tableware, textiles, toys)  # fmt: skip
 KINDS: dict[str, Kind] = {kind.name: kind for module in _MODULES for kind in module.KINDS}
 
 # The order gives products their numbers.
