@@ -156,10 +156,9 @@ class _Scores:
 class _Part:
     """One batch of answers to q queries, and to s strangers.
 
-    ``ranks`` (q,) int64 is where the first right answer stands, 0 for nowhere; ``top`` the first
-    ten hits of each; ``present`` and ``held_out`` what the p queries that name a product scored
-    with it and without it, ``by_product`` (q,) bool says which those are; ``strangers`` what those
-    scored. ``measures`` and ``milliseconds`` are means over the batch.
+    ``ranks`` (q,) int64: place of the first right answer, 0 for none; ``top``: the first ten hits,
+    ``present`` their scores; ``held_out``: scores without the true product, for the p queries that
+    name one (``by_product``, (q,) bool). ``measures`` and ``milliseconds``: means over the batch.
     """
 
     truths: tuple[Truth, ...]
@@ -198,22 +197,21 @@ def _measure(
     ).reshape(found.shape)
     own = np.array([keys[0] for keys in right], dtype=np.int64)
 
-    def scores(asked: np.ndarray, without: np.ndarray | None = None) -> _Scores:
-        hits = store.search(asked, _TOP, without=without)
+    def scores(asked: np.ndarray, hits: Neighbours) -> _Scores:
         rows = zip(asked, hits.products[:, 0].tolist(), strict=True)
         space = index.calibration.space
         cosines = [space.cosine(vector, store.vectors_of(key)) for vector, key in rows]
         return _Scores(hits.scores, np.array(cosines))
 
-    named = vectors[by_product]
+    named, unknown = vectors[by_product], asked.vectors[~known]
     return _Part(
         truths,
         np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1, 0),
         top,
         by_product,
-        scores(named),
-        scores(named, own[by_product]),
-        scores(asked.vectors[~known]),
+        scores(vectors, top),
+        scores(named, store.search(named, _TOP, without=own[by_product])),
+        scores(unknown, store.search(unknown, _TOP)),
         _measures(relevant, np.array([len(keys) for keys in right])) if truths else {},
         {
             "read": 1000 * float(np.mean([photo.seconds for photo in batch])),
@@ -271,7 +269,9 @@ def _summary(
 
 
 def _verdict_measures(parts: Sequence[_Part], model: Verdicts) -> VerdictMeasures:
-    present = _Scores.joined([part.present for part in parts])
+    by_product = np.concatenate([part.by_product for part in parts])
+    every = _Scores.joined([part.present for part in parts])
+    present = _Scores(every.scores[by_product], every.cosines[by_product])
     held_out = _Scores.joined([part.held_out for part in parts])
     right = np.concatenate([part.ranks[part.by_product] == 1 for part in parts])
     there, gone = (model.probabilities(each.scores)[:, 0] for each in (present, held_out))

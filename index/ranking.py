@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,13 +163,11 @@ class _Found:
     """What one query found: the nearest products, and those that show the very same file.
 
     Each is one row of neighbours, (n,) in all fields; None where no product shows the file.
-    ``rivals`` (m,) are the best scores of the whole catalogue, whatever the filters; ``cosine`` is
-    that of the embeddings of query and best hit.
+    ``rivals`` (m,) are the best scores of the whole catalogue, whatever the filters;
     """
 
     best: Neighbours
     rivals: np.ndarray
-    cosine: float
     same: Neighbours | None
 
 
@@ -178,7 +177,7 @@ def answer_queries(
     """Search for embedded queries and turn the neighbours into answers."""
     started = time.perf_counter()
     verdicts = calibration.verdicts
-    found = _search(asked, store, calibration.space, table)
+    found = _search(asked, store, table)
     searched = time.perf_counter()
     rows = [row for each in found for row in (each.best, each.same) if row is not None]
     keys = {int(key) for row in rows for key in row.products[row.products >= 0]}
@@ -194,9 +193,14 @@ def answer_queries(
         "search": (searched - started) * 1000 / len(asked.queries),
         "rank": (ranked - searched) * 1000 / len(asked.queries),
     }
+
+    def cosine(at: int) -> float:
+        own = store.vectors_of(int(found[at].best.products[0]))
+        return calibration.space.cosine(asked.vectors[at], own)
+
     return [
-        Answer(_verdict(each, verdicts, one.cosine), each, dict(times))
-        for each, one in zip(hits, found, strict=True)
+        Answer(_verdict(each, verdicts, partial(cosine, at)), each, dict(times))
+        for at, each in enumerate(hits)
     ]
 
 
@@ -226,7 +230,9 @@ def _hits(
     return tuple(hits.values())[: query.k]
 
 
-def _verdict(hits: Sequence[Hit], verdicts: Verdicts | None, cosine: float) -> Verdict:
+def _verdict(
+    hits: Sequence[Hit], verdicts: Verdicts | None, cosine: Callable[[], float]
+) -> Verdict:
     if not hits:
         return "not stocked"
     probability = hits[0].probability
@@ -234,10 +240,10 @@ def _verdict(hits: Sequence[Hit], verdicts: Verdicts | None, cosine: float) -> V
         return "exact"
     if verdicts is None or probability is None:
         return "similar"
-    return verdicts.verdict(probability, cosine)
+    return verdicts.verdict(probability, cosine())
 
 
-def _search(asked: Asked, store: VectorStore, space: Space, table: ProductTable) -> list[_Found]:
+def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[_Found]:
     """Search queries that share filters and k together; return what each of them found."""
     owners = table.owners(sha256 for sha256 in asked.sha256 if sha256)
     groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
@@ -267,9 +273,7 @@ def _search(asked: Asked, store: VectorStore, space: Space, table: ProductTable)
             same = None
             if len(keys):
                 same = _row(store.search(asked.vectors[at : at + 1], len(keys), allowed=keys), 0)
-            first = store.vectors_of(int(found.products[place, 0]))
-            cosine = space.cosine(asked.vectors[at], first)
-            answers[at] = _Found(_row(found, place), rivals[place], cosine, same)
+            answers[at] = _Found(_row(found, place), rivals[place], same)
     return [answers[at] for at in range(len(asked.queries))]
 
 

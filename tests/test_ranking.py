@@ -210,14 +210,14 @@ def hit_with(probability: float | None) -> Hit:
 
 def test_the_verdict_is_that_of_the_first_hit() -> None:
     model = Verdicts(0.0, 1.0, 0.0, 0.9, 0.2, 0.4, queries=9, ece=0.0)
-    assert _verdict([], model, 0.5) == "not stocked"
-    assert _verdict([hit_with(0.95), hit_with(0.1)], model, 0.5) == "exact"
-    assert _verdict([hit_with(0.1), hit_with(0.95)], model, 0.5) == "not stocked"
-    assert _verdict([hit_with(0.5)], model, 0.5) == "similar"
-    assert _verdict([hit_with(0.5)], model, 0.3) == "not stocked"
-    assert _verdict([hit_with(None)], model, 0.3) == "similar"
-    assert _verdict([hit_with(0.95)], None, 0.5) == "similar"
-    assert _verdict([hit_with(1.0)], None, 0.5) == "exact"
+    assert _verdict([], model, lambda: 0.5) == "not stocked"
+    assert _verdict([hit_with(0.95), hit_with(0.1)], model, lambda: 0.5) == "exact"
+    assert _verdict([hit_with(0.1), hit_with(0.95)], model, lambda: 0.5) == "not stocked"
+    assert _verdict([hit_with(0.5)], model, lambda: 0.5) == "similar"
+    assert _verdict([hit_with(0.5)], model, lambda: 0.3) == "not stocked"
+    assert _verdict([hit_with(None)], model, lambda: 0.3) == "similar"
+    assert _verdict([hit_with(0.95)], None, lambda: 0.5) == "similar"
+    assert _verdict([hit_with(1.0)], None, lambda: 0.5) == "exact"
 
 
 def test_an_empty_catalogue_stocks_nothing(tiny_encoder: object, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vision.backbones import load_backbone
 from vision.errors import EncoderError
 from vision.images import Image
 from vision.loading import Backbone
-from vision.models import BUILTIN, MODELS
+from vision.models import BUILTIN, LARGE
 from vision.weights import hash_modules, short
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -131,10 +131,9 @@ class Encoder:
         Raises EncoderError if the model knows no words, or its tokenizer cannot be had.
         """
         if self._text is None:
-            words = next(model.spec for model in MODELS if model.spec.startswith("clip:"))
             raise EncoderError(
                 f"{self.spec} knows pictures only. To search by words, use a CLIP encoder, "
-                f"for example --encoder {words}"
+                f"for example --encoder {LARGE}"
             )
         if not texts:
             return np.empty((0, self.dim), dtype=np.float32)

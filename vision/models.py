@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BUILTIN = "builtin"
+LARGE = "clip:ViT-B-32/laion2b_s34b_b79k"  # what is recommended beside it
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ MODELS = (
         "a start without any download; knows few words",
     ),
     Model(
-        "clip:ViT-B-32/laion2b_s34b_b79k", 512, 605, "English", "MIT",
+        LARGE, 512, 605, "English", "MIT",
         "all goods, photos and words; fast on a CPU", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
     ),
     Model(

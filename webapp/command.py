@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vision.errors import FindalikeError
-from vision.models import BUILTIN
+from vision.models import BUILTIN, LARGE
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
@@ -22,7 +22,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 FAILED = 1  # the exit status of every mistake, so that scripts can tell it from the next
 PASSED_OVER = 2  # the exit status of an add that did its work but could not take everything
-_LARGE = "clip:ViT-B-32/laion2b_s34b_b79k"  # what is recommended beside the built-in encoder
 STOPPED = 130  # the exit status of a command ended by Ctrl-C
 
 
@@ -78,7 +77,7 @@ def announce(path: Path, encoder: str) -> None:
     if encoder == BUILTIN:
         line += (
             " On arbitrary goods a large one finds more: "
-            f"findalike add ... --catalogue NEW --encoder {_LARGE} (findalike encoders lists all)"
+            f"findalike add ... --catalogue NEW --encoder {LARGE} (findalike encoders lists all)"
         )
     click.echo(line, err=True)
 

@@ -39,8 +39,8 @@ def render_studio(product: Product, take: Take, size: int, samples: int, path: P
 
 def render_customer(
     product: Product, scene: str, draw: Draw, size: int, samples: int, path: Path
-) -> tuple[float, ...]:
-    """Render a product in somebody's home, as PNG; returns its box as fractions x0, y0, x1, y1."""
+) -> None:
+    """Render a product in somebody's home, as PNG."""
     clear(size, samples)
     place = KINDS[product.kind].place
     turn = draw.between("product turn", -70, 70) + (180 if draw.chance("behind", 0.12) else 0)
@@ -66,10 +66,9 @@ def render_customer(
     build_room(points, extent, place, scene, draw)
     if scene == "clutter" or draw.chance("things", 0.45):
         add_things(points, extent, draw, 5 if scene == "clutter" else 2, place)
-    bounds = aim(points, take)
+    aim(points, take)
     if scene == "covered":
         add_cover(points, extent, take, draw)
     settings = bpy.context.scene.view_settings
     settings.view_transform = draw.pick("film", ("Standard", "Standard", "AgX"))
     render(path)
-    return bounds

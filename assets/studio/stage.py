@@ -89,8 +89,8 @@ def extent_of(points: np.ndarray) -> float:
     return float((points.max(axis=0) - points.min(axis=0)).max())
 
 
-def aim(points: np.ndarray, take: Take) -> tuple[float, ...]:
-    """Set up the camera so that the points fill the frame; returns their box as fractions."""
+def aim(points: np.ndarray, take: Take) -> None:
+    """Set up the camera so that the points fill as much of the frame as asked."""
     a, e = np.radians(take.azimuth), np.radians(take.elevation)
     out = np.array([np.sin(a) * np.cos(e), -np.cos(a) * np.cos(e), np.sin(e)])
     middle = (points.max(axis=0) + points.min(axis=0)) / 2
@@ -116,9 +116,6 @@ def aim(points: np.ndarray, take: Take) -> tuple[float, ...]:
     made.matrix_world = Matrix.Translation(Vector(middle + out * distance)) @ turn.to_4x4()
     bpy.context.scene.collection.objects.link(made)
     bpy.context.scene.camera = made
-    flat = flat - centre + take.shift
-    (x0, y0), (x1, y1) = flat.min(axis=0), flat.max(axis=0)
-    return tuple(float(np.clip(each, 0, 1)) for each in (x0 + 0.5, 0.5 - y1, x1 + 0.5, 0.5 - y0))
 
 
 def set_world(colour: tuple[float, float, float], strength: float) -> Any:

@@ -51,7 +51,7 @@ def chair(shape: Shape, model: Model) -> None:
             side = 2 * u - 1
             return [
                 side * w * (1.08 - 0.25 * np.clip(t - 1, 0, 1) ** 2),
-                y - 0.035 * bend + 0.0 * side,
+                y - 0.035 * bend,
                 z + 0.035 * bend + 0.045 * side**2 * (t < 1.4),
             ]
 

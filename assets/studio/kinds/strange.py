@@ -38,7 +38,7 @@ def fan(shape: Shape, model: Model) -> None:
         )
     blades = shape.pick("blades", [3, 4, 5])
     for at in range(blades):
-        blade = ball(r * 0.4, 0.006, r * 0.22, 2.4).turned("x", 0).moved(x=r * 0.48)
+        blade = ball(r * 0.4, 0.006, r * 0.22, 2.4).moved(x=r * 0.48)
         model.add(blade.turned("y", 360 / blades * at).moved(0, -0.01, z), "second")
     model.add(ball(r * 0.14, 0.02, r * 0.14).moved(0, -0.06, z), "plain")
 
@@ -53,10 +53,13 @@ def camera(shape: Shape, model: Model) -> None:
     )
     lens = shape.between("lens", 0.024, 0.032)
     x = shape.between("lens at", -0.01, 0.01)
-    for at, (s, d, tone) in enumerate(
-        ((1.0, 0.02, "black"), (0.9, 0.035, "metal"), (0.8, 0.05, "black"), (0.55, 0.051, "rubber"))
+    for s, d, tone in (
+        (1.0, 0.02, "black"),
+        (0.9, 0.035, "metal"),
+        (0.8, 0.05, "black"),
+        (0.55, 0.051, "rubber"),
     ):
-        model.add(disc(lens * s, d).turned("x", 90).moved(x, -0.02, h * 0.45 + at * 0), tone)
+        model.add(disc(lens * s, d).turned("x", 90).moved(x, -0.02, h * 0.45), tone)
     model.add(disc(0.008, 0.008).moved(w * 0.6, 0, h), "metal")
     model.add(disc(0.012, 0.006).moved(-w * 0.6, 0, h), "metal")
     model.add(box(0.016, 0.006, 0.01).moved(w * 0.62, -0.023, h * 0.84), "white")
