@@ -246,9 +246,8 @@ def _changes(table: ProductTable, batch: Sequence[_Work], count: AddReport) -> I
             old = stored[key]
             if work.item.named_by_path and not product.category:
                 # Files have no categories unless folders are: leave the one it was given.
-                product = replace(product, category=old.product.category)
-            pictures = [(view.sha256, view.location) for view in old.views]
-            if old.product == product and pictures == work.pictures:
+                product = replace(product, category=old.feed.category)
+            if old.feed == product and old.pictures == work.pictures:
                 count.unchanged += 1
                 continue
             count.updated += 1

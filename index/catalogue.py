@@ -27,7 +27,8 @@ from index.adding import (
 from index.calibration import Calibration, learn_space, learn_verdicts
 from index.database import connect, database_lock, read_setting, transaction, write_setting
 from index.feeds import Reject
-from index.live import Index, LiveIndex, store_calibration, stored_calibration
+from index.heads import HeadShelf
+from index.live import Index, LiveIndex, require_encoder, store_calibration, stored_calibration
 from index.place import database_address, is_catalogue, make_folder, require_catalogue
 from index.products import Overtaken, ProductTable
 from index.query import Answer, Query
@@ -62,6 +63,7 @@ class Catalogue:
         self.encoder_spec = encoder_spec
         self.fingerprint = fingerprint
         self.identity = identity
+        self.heads = HeadShelf(path, fingerprint)
         self._live = LiveIndex(path, identity, fingerprint)
         self._lock = filelock.FileLock(path / "write.lock")
 
@@ -250,12 +252,17 @@ class Catalogue:
     def reading(self) -> Iterator[ProductTable]:
         """Open one consistent view of the database."""
         with transaction(self.engine) as connection:
-            yield ProductTable(connection)
+            try:
+                yield ProductTable(connection)
+            except CatalogueError:
+                require_encoder(connection, self.fingerprint)  # tells, if that is the reason
+                raise
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[ProductWriter]:
         """Open one transaction: all of it is committed at the end, or none."""
         with transaction(self.engine, writes=True) as connection:
+            require_encoder(connection, self.fingerprint)
             table = ProductWriter(connection)
             yield table
             stamp = Stamp(self.identity, table.generation())

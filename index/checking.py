@@ -14,11 +14,23 @@ import sqlalchemy as sa
 from index.adding import Progress, silent
 from index.database import faults_of_sqlite
 from index.feeds import read_bytes
+from index.heads import read_register
 from index.live import stored_calibration
 from index.products import CHUNK, ProductTable, StoredProduct
 from index.seal import missing_rows
-from index.tables import attributes, embedding_crc, embeddings, image_crc, images, views
-from vision.errors import CatalogueError, UnreadableImage
+from index.tables import (
+    attributes,
+    embedding_crc,
+    embeddings,
+    image_crc,
+    images,
+    label_crc,
+    labels,
+    prediction_crc,
+    predictions,
+    views,
+)
+from vision.errors import CatalogueError, HeadError, UnreadableImage
 from vision.images import Limits
 
 if TYPE_CHECKING:
@@ -29,7 +41,7 @@ ANY_SIZE = Limits(max_bytes=2**31, max_pixels=170_000_000)
 
 Kind = Literal[
     "database", "rows", "preview", "embedding", "product", "filters", "calibration", "index",
-    "unused", "missing file", "changed file",
+    "decision", "prediction", "head", "unused", "missing file", "changed file",
 ]  # fmt: skip
 
 
@@ -38,7 +50,8 @@ class Problem:
     """One thing that is not as it should be; ``what`` says it in words.
 
     ``serious`` is False where answers are not touched by it. ``row`` names the product or the
-    image it is about, as its key or SHA-256, and is "" for the kinds that are about the whole.
+    image it is about, as its key or SHA-256, or the decision or head by its number, and is "" for
+    the kinds that are about the whole.
     """
 
     kind: Kind
@@ -66,6 +79,7 @@ def check_catalogue(
             yield Problem("rows", line)
         yield from _check_images(table, fingerprint)
         yield from _check_products(table, files, progress)
+        yield from _check_labels(catalogue, table)
         try:
             stored_calibration(table.connection, fingerprint)
         except CatalogueError:
@@ -139,6 +153,24 @@ def _check_filters(
         if stored.product.attributes != listed[key]:
             what = f'"{stored.product.product_id}" is not found by its attributes'
             yield Problem("filters", what, row=str(key))
+
+
+def _check_labels(catalogue: Catalogue, table: ProductTable) -> Iterator[Problem]:
+    """Look at people's decisions, and at what heads said and their files."""
+    streamed = table.connection.execution_options(yield_per=CHUNK)
+    for row in streamed.execute(sa.select(labels)):
+        if label_crc(row) != row.crc:
+            yield Problem("decision", f"number {row.id} is damaged", row=str(row.id))
+    for row in streamed.execute(sa.select(predictions)):
+        if prediction_crc(row) != row.crc:
+            what = f"of {row.axis} in row {row.product_key} is damaged"
+            yield Problem("prediction", what, row=str(row.product_key))
+    register = read_register(table.connection)
+    for version, shelved in register.heads.items():
+        try:
+            catalogue.heads.load(version, shelved)
+        except HeadError as error:
+            yield Problem("head", str(error), version == register.current, version)
 
 
 def _check_files(stored: StoredProduct) -> Iterator[Problem]:

@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from index.calibration import Calibration
+from index.database import read_setting
 from index.products import ProductTable
 from index.seal import read_seal
 from index.space import plain_space
 from index.tables import calibrations, checksum, damaged
 from index.vectors import VectorStore
 from index.writing import ProductWriter
+from vision.errors import CatalogueError
 
 SNAPSHOT = "index.safetensors"
 
@@ -58,6 +60,7 @@ class LiveIndex:
             index = self._index
             if index is not None and index.generation >= generation:
                 return index
+            require_encoder(table.connection, self._fingerprint)
             if index is None:
                 table.verify(self._fingerprint)
             calibration = stored_calibration(table.connection, self._fingerprint)
@@ -94,8 +97,8 @@ class LiveIndex:
         )
 
     def _stamp(self, calibration: Calibration) -> str:
-        """Name the space and the very catalogue: two may share a space but never their row ids."""
-        return f"{self._identity}/{calibration.space_id}"
+        """Name the catalogue, encoder and space: small ones share a space, but not their rows."""
+        return f"{self._identity}/{self._fingerprint}/{calibration.space_id}"
 
     def _load(self, table: ProductTable, calibration: Calibration, generation: int) -> Index | None:
         """Return the index in the snapshot, caught up; None if there is none to be trusted."""
@@ -116,6 +119,12 @@ class LiveIndex:
             vectors = index.calibration.space.project(rows.vectors, rows.colours)
             index.store.update(rows.ids, rows.product_keys, vectors)
         return Index(index.store, index.calibration, generation)
+
+
+def require_encoder(connection: Connection, fingerprint: str) -> None:
+    """Raise CatalogueError where the catalogue was given another encoder since it was opened."""
+    if read_setting(connection, "fingerprint") != fingerprint:
+        raise CatalogueError("The catalogue was given another encoder meanwhile. Open it again.")
 
 
 def stored_calibration(connection: Connection, fingerprint: str) -> Calibration | None:

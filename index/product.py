@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-SEPARATOR = " > "  # between the levels of a category path, as in Google's product taxonomy
+from vision.categories import SEPARATOR
 
 
 @dataclass(frozen=True)

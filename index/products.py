@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,11 +56,22 @@ class View:
 
 @dataclass(frozen=True)
 class StoredProduct:
-    """A product with its row's key and its pictures in order."""
+    """A product with its row's key and its pictures in order.
+
+    ``product`` is what holds: what its feed says (``feed``), what people decided, and what the head
+    filled in. ``changed`` is when its feed last changed it, in seconds of Unix time.
+    """
 
     key: int
     product: Product
     views: tuple[View, ...]
+    feed: Product
+    changed: float
+
+    @property
+    def pictures(self) -> list[tuple[str, str]]:
+        """Return its pictures as (sha256, location)."""
+        return [(view.sha256, view.location) for view in self.views]
 
 
 @dataclass(frozen=True)
@@ -123,8 +134,9 @@ class ProductTable:
                 _check_view(row)
                 shown.setdefault(row.product_key, []).append(View(row.id, row.sha256, row.location))
             for row in self.connection.execute(_PRODUCTS, {"keys": chunk}):
+                product, feed = _product(row)
                 found[row.key] = StoredProduct(
-                    row.key, _product(row), tuple(shown.get(row.key, ()))
+                    row.key, product, tuple(shown.get(row.key, ())), feed, row.changed
                 )
         return found
 
@@ -203,7 +215,7 @@ class ProductTable:
         last = 0
         while True:
             query = (
-                _indexed(fingerprint)
+                embedded_views(fingerprint)
                 .where(views.c.generation > after, views.c.id > last)
                 .order_by(views.c.id)
                 .limit(size)
@@ -212,7 +224,7 @@ class ProductTable:
             if not found:
                 return
             last = found[-1].id
-            vectors, colours, keys = _arrays(found)
+            vectors, colours, keys = arrays(found)
             yield Rows(np.array([row.id for row in found], dtype=np.int64), keys, vectors, colours)
 
     def sample(self, fingerprint: str, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -228,9 +240,9 @@ class ProductTable:
         ids = self.connection.execute(query).scalars().all()
         found: dict[int, Any] = {}
         for chunk in chunks(ids):
-            chosen = _indexed(fingerprint).where(views.c.id.in_(chunk))
+            chosen = embedded_views(fingerprint).where(views.c.id.in_(chunk))
             found.update((row.id, row) for row in self.connection.execute(chosen))
-        return _arrays([found[each] for each in ids if each in found])
+        return arrays([found[each] for each in ids if each in found])
 
     def removed(self, after: int) -> np.ndarray:
         """Return the ids of views removed after a generation: (n,) int64."""
@@ -238,9 +250,9 @@ class ProductTable:
         return np.array(self.connection.execute(query).scalars().all(), dtype=np.int64)
 
 
-def product_crc(key: int, digest: str) -> int:
+def product_crc(key: int, digest: str, feed: str, changed: float) -> int:
     """Return the checksum of a row of ``products``: its contents are in the digest."""
-    return checksum(key, digest)
+    return checksum(key, digest, feed, changed)
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:
@@ -255,19 +267,22 @@ def chunks(values: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-def _product(row: Any) -> Product:
+def _product(row: Any) -> tuple[Product, Product]:
+    """Return the product as it holds, and as its feed has it."""
     try:
         product = Product(
             **{name: getattr(row, name) for name in TEXTS},
             price=row.price,
             attributes=json.loads(row.attributes),
         )
-        right = product.digest() == row.digest and product_crc(row.key, row.digest) == row.crc
+        feed = replace(product, **json.loads(row.feed)) if row.feed else product
+        crc = product_crc(row.key, row.digest, row.feed, row.changed)
+        right = product.digest() == row.digest and crc == row.crc
     except (ValueError, TypeError):
         right = False
     if not right:
         raise damaged(f"product {row.product_id!r} does not match its checksum")
-    return product
+    return product, feed
 
 
 def _check_view(row: Any) -> None:
@@ -275,7 +290,7 @@ def _check_view(row: Any) -> None:
         raise damaged(f"picture row {row.id} does not match its checksum")
 
 
-def _indexed(fingerprint: str) -> sa.Select[Any]:
+def embedded_views(fingerprint: str) -> sa.Select[Any]:
     """Return the query for views with their embeddings by one encoder."""
     return (
         sa.select(
@@ -290,7 +305,7 @@ def _indexed(fingerprint: str) -> sa.Select[Any]:
     )
 
 
-def _arrays(rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def arrays(rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return vectors (n, d) float32, colours (n, c) float32, product keys (n,) int64, checked."""
     for row in rows:
         _check_view(row)

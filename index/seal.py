@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from index.database import read_setting, write_setting
-from index.tables import attributes, embeddings, images, products, views
+from index.tables import attributes, embeddings, images, labels, products, views
 
 _SETTING = "seal"
 
@@ -28,6 +28,8 @@ class Seal:
     views: int = 0
     views_sum: int = 0
     attributes: int = 0
+    labels: int = 0
+    labels_sum: int = 0
     last_key: int = 0
     last_view: int = 0
     calibration: int = 0  # the checksum of what was learnt
@@ -51,7 +53,8 @@ def write_seal(connection: Connection, seal: Seal) -> None:
 def count_rows(connection: Connection, keys: Sequence[int] | None = None) -> Seal:
     """Return what the rows themselves say, of all products or of those with these keys.
 
-    What rows do not tell is 0: the last keys, since some may be removed, and the calibration.
+    What rows do not tell is 0: the last keys, since some may be removed, and the calibration; and
+    the labels where keys are given, since they do not go with the products.
     """
     found: dict[str, int] = {}
     for table, key, crc in (
@@ -63,6 +66,10 @@ def count_rows(connection: Connection, keys: Sequence[int] | None = None) -> Sea
         row = connection.execute(query if keys is None else query.where(key.in_(keys))).one()
         found |= {table.name: int(row[0]), f"{table.name}_sum": int(row[1])}
     del found["attributes_sum"]
+    if keys is None:
+        total = sa.func.coalesce(sa.func.sum(labels.c.crc), 0)
+        row = connection.execute(sa.select(sa.func.count(), total).select_from(labels)).one()
+        found |= {"labels": int(row[0]), "labels_sum": int(row[1])}
     return Seal(**found)
 
 
@@ -87,7 +94,7 @@ def _greatest(connection: Connection, column: sa.Column[Any]) -> int:
 def missing_rows(connection: Connection, fingerprint: str) -> Iterator[str]:
     """Say which rows are missing or too many, by the seal and by what belongs together."""
     seal, found = read_seal(connection), count_rows(connection)
-    for table in ("products", "views", "attributes"):
+    for table in ("products", "views", "attributes", "labels"):
         should, there = getattr(seal, table), getattr(found, table)
         if should != there:
             yield f"{there} rows of {table} instead of {should}"

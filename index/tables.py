@@ -55,6 +55,9 @@ products = sa.Table(
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("attributes", sa.Text, nullable=False),  # JSON object
+    # The category and attributes as its feed has them, where people or the head changed them: JSON.
+    sa.Column("feed", sa.Text, nullable=False),
+    sa.Column("changed", sa.Double, nullable=False),  # when its feed last did; seconds, Unix time
 )
 
 # The attributes once more, one row each, so that filters and facets can use an index.
@@ -110,6 +113,41 @@ removed_views = sa.Table(
     sa.Column("generation", sa.BigInteger, nullable=False, index=True),
 )
 
+# What people decided, one row for each decision and never changed but to be withdrawn; kept by the
+# product's id and its first picture, so that it outlasts the product's row.
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("id", _Key, primary_key=True, autoincrement=False),
+    sa.Column("crc", sa.BigInteger, nullable=False),
+    sa.Column("step", sa.BigInteger, nullable=False, index=True),  # decided, and undone, together
+    sa.Column("product_id", sa.Text, nullable=False, index=True),
+    sa.Column("sha256", sa.Text, nullable=False, index=True),
+    sa.Column("axis", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("time", sa.Double, nullable=False),  # seconds, Unix time
+    sa.Column("withdrawn", sa.Double, nullable=False),  # the same, 0 while it stands
+)
+
+# What the head thinks of a product; derived, like the index.
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("product_key", sa.ForeignKey("products.key"), primary_key=True),
+    sa.Column("axis", sa.Text, primary_key=True),
+    sa.Column("crc", sa.BigInteger, nullable=False),
+    sa.Column("head", sa.Text, nullable=False, index=True),  # its version
+    sa.Column("best", sa.Text, nullable=False),  # JSON: the likeliest values, [value, probability]
+    sa.Column("accepted", sa.Text, nullable=False),  # "" where the head abstains
+    sa.Column("confidence", sa.Double, nullable=False),  # of what is accepted, else of the best
+    sa.Column("outside", sa.Double, nullable=False),  # the probability that no value fits
+    sa.Column("usefulness", sa.Double, nullable=False, index=True),  # of asking a person
+    sa.Column("suspect", sa.Text, nullable=False),  # the label that is likely wrong, or ""
+    sa.Column("time", sa.Double, nullable=False),
+)
+
 calibrations = sa.Table(
     "calibrations",
     metadata,
@@ -141,6 +179,22 @@ def embedding_crc(row: Any) -> int:
 def view_crc(row: Any) -> int:
     """Return the checksum of a row of ``views``."""
     return checksum(row.id, row.product_key, row.sha256, row.position, row.generation, row.location)
+
+
+def label_crc(row: Any) -> int:
+    """Return the checksum of a row of ``labels``."""
+    return checksum(
+        row.id, row.step, row.product_id, row.sha256, row.axis, row.action, row.value, row.who,
+        row.time, row.withdrawn,
+    )  # fmt: skip
+
+
+def prediction_crc(row: Any) -> int:
+    """Return the checksum of a row of ``predictions``."""
+    return checksum(
+        row.product_key, row.axis, row.head, row.best, row.accepted, row.confidence, row.outside,
+        row.usefulness, row.suspect, row.time,
+    )  # fmt: skip
 
 
 def damaged(what: str, *, mendable: bool = True) -> CatalogueError:

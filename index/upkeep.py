@@ -6,6 +6,7 @@ import contextlib
 import csv
 import hashlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 import sqlalchemy as sa
 
 from index.checking import ANY_SIZE, Problem
+from index.deciding import write_again
 from index.feeds import quote_formula, read_bytes
 from index.files import replace_durably
+from index.heads import HEADS
 from index.live import SNAPSHOT, forget_calibration, stored_calibration
 from index.place import DATABASE
 from index.products import ProductTable, StoredProduct, chunks
 from index.seal import reseal
-from index.tables import products, views
+from index.tables import labels, products, views
 from index.writing import Change, ProductWriter
 from vision.batches import decode
 from vision.errors import CatalogueError, QueryError, UnreadableImage
@@ -78,6 +81,7 @@ def repair(catalogue: Catalogue, problems: Iterable[Problem]) -> list[str]:
 
     Embeddings and previews are made again from the picture files, products that are damaged
     beyond that are removed (adding the feed again brings them back), and the index is rebuilt.
+    Damaged predictions are dropped, to be made again by tagging; decisions cannot be made again.
     """
     problems = list(problems)
     lost: list[str] = []
@@ -102,12 +106,27 @@ def repair(catalogue: Catalogue, problems: Iterable[Problem]) -> list[str]:
         table.remove(gone, generation)
         listed = [int(each.row) for each in problems if each.kind == "filters"]
         for stored in table.get(listed).values():
-            pictures = [(view.sha256, view.location) for view in stored.views]
-            table.put([Change(stored.product, pictures, stored.key)], generation)
+            table.put([Change.again(stored)], generation)
         table.remove_unused_images()
+        lost += [f"decision {each.row}: damaged" for each in problems if each.kind == "decision"]
+        lost += [f"head {each.row}: {each.what}" for each in problems if each.kind == "head"]
+        _drop_labels(table, problems, generation)
         reseal(table.connection)
     catalogue.settle(learn=True)
     return lost
+
+
+def _drop_labels(table: ProductWriter, problems: Sequence[Problem], generation: int) -> None:
+    """Drop damaged decisions and predictions, and what they made of products."""
+    concerned = {int(each.row) for each in problems if each.kind == "prediction"}
+    table.delete_predictions(concerned)
+    for number in (int(each.row) for each in problems if each.kind == "decision"):
+        here = labels.c.id == number
+        names = table.connection.execute(sa.select(labels.c.product_id).where(here)).scalars()
+        concerned.update(table.keys(names.all()).values())
+        table.connection.execute(sa.delete(labels).where(here))
+    reseal(table.connection)
+    write_again(table, concerned, generation)
 
 
 def _views_of(table: ProductWriter, sha256: str) -> list[int]:
@@ -154,8 +173,9 @@ def _remake(catalogue: Catalogue, table: ProductWriter, sha256: str) -> bool:
 def back_up(catalogue: Catalogue, destination: Path) -> None:
     """Copy the catalogue, as it stands at one moment, into a new folder; others may go on writing.
 
-    The index is not copied: it is built again when the copy is opened. Raises CatalogueError where
-    the destination is taken, the disk is full, or the catalogue is not in SQLite.
+    The trained heads are copied too. The index is not: it is built again when the copy is opened.
+    Raises CatalogueError where the destination is taken, the disk is full, or the catalogue is not
+    in SQLite.
     """
     if catalogue.engine.dialect.name != "sqlite":
         raise CatalogueError("This catalogue is in a PostgreSQL database; back it up with pg_dump.")
@@ -169,6 +189,8 @@ def back_up(catalogue: Catalogue, destination: Path) -> None:
         with contextlib.closing(source), contextlib.closing(copy):
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
+        if (catalogue.path / HEADS).is_dir():
+            shutil.copytree(catalogue.path / HEADS, destination / HEADS)
         replace_durably(temporary, destination / DATABASE)
     except (OSError, sqlite3.Error) as error:
         with contextlib.suppress(OSError):

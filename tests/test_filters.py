@@ -52,6 +52,7 @@ def _store(connection: sa.Connection, stock: list[Product]) -> None:
     for key, each in enumerate(stock, 1):
         fields = {name: value for name, value in vars(each).items() if name != "attributes"}
         row = fields | {"key": key, "attributes": "{}", "digest": "", "generation": 1, "crc": 0}
+        row |= {"feed": "", "changed": 0.0}
         connection.execute(sa.insert(products).values(row))
         for name, value in each.attributes.items():
             connection.execute(

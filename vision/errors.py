@@ -6,6 +6,9 @@
     │   └── MissingWeights    weights that are not on this machine and cannot be fetched
     ├── FeedError             a feed that cannot be read at all (bad rows are values, not errors)
     ├── QueryError            a query or filter that makes no sense
+    ├── TaxonomyError         a taxonomy, or a change to one, that makes no sense
+    ├── HeadError             a head that cannot be trained, read, or used here
+    ├── LabelError            a person's labels that name what is not there
     └── CatalogueError        a catalogue that is missing, damaged or of another encoder
         └── CatalogueBusy     another process is writing
 
@@ -36,6 +39,18 @@ class FeedError(FindalikeError):
 
 class QueryError(FindalikeError):
     """A query or a filter that cannot be answered as it stands."""
+
+
+class TaxonomyError(FindalikeError):
+    """A taxonomy file that cannot be read, or a change that would make no tree."""
+
+
+class HeadError(FindalikeError):
+    """A head without enough labels, with a damaged file, or of another encoder or taxonomy."""
+
+
+class LabelError(FindalikeError):
+    """Labels for products that are not there, or with values that the taxonomy does not have."""
 
 
 class CatalogueError(FindalikeError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vision.errors import UnreadableImage
-from webapp import demo, upkeep
+from webapp import demo, encoders, evaluation, review, tags, taxonomy, upkeep
 from webapp.command import (
     PASSED_OVER,
     PATH,
@@ -58,7 +58,11 @@ def main(ctx: click.Context, path: Path) -> None:
     atexit.register(gc.freeze)
 
 
-for _each in (*upkeep.COMMANDS, demo.demo):
+_OTHERS = (
+    *upkeep.COMMANDS, demo.demo, taxonomy.taxonomy, *tags.COMMANDS, review.review,
+    *encoders.COMMANDS, evaluation.evaluate,
+)  # fmt: skip
+for _each in _OTHERS:
     main.add_command(_each)
 
 
@@ -235,49 +239,8 @@ def _weight(text: str) -> tuple[str, float]:
         ) from None
 
 
-@main.command(short_help="Measure the answers to labelled photos.")
-@click.argument("queries", type=PATH)
-@with_catalogue
-@click.option("--images", type=PATH, help="The folder that photo paths start from.")
-@click.option("--only", multiple=True, metavar="COLUMN=VALUE", help="Use only such rows.")
-@click.option("--html", type=PATH, help="Write a report with pictures of the worst misses.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; see docs/evaluation.md.")
-def evaluate(
-    path: Path,
-    queries: Path,
-    images: Path | None,
-    only: tuple[str, ...],
-    html: Path | None,
-    as_json: bool,
-) -> None:
-    """Measure the answers to labelled photos: recall, mAP, nDCG, MRR, and how honest verdicts are.
-
-    QUERIES is a CSV with the columns query_image and product_id or category.
-    """  # fmt: skip
-    if html is not None:
-        check_writable(html, "--html")
-    from index.truths import read_queries
-
-    truths = read_queries(queries, images_root=images, only=only)
-    with open_catalogue(path) as catalogue:
-        from index.evaluate import evaluate as measure
-        from webapp.report import print_evaluation, write_html
-        from webapp.show import progress_bar
-
-        with progress_bar() as progress:
-            result = measure(catalogue, truths, progress=progress)
-        if html is not None:
-            write_html(result, catalogue, html)
-        if as_json:
-            print_json(result.as_dict())
-            return
-        print_evaluation(result)
-        if html is not None:
-            click.echo(f"Report with pictures: {html}")
-
-
-@main.command(short_help="List the recommended encoders.")
-def encoders() -> None:
+@main.command("encoders", short_help="List the recommended encoders.")
+def list_encoders() -> None:
     """List the recommended encoders and which of them are on this machine."""
     from webapp.show import print_encoders
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from vision.images import read_image
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
     from index.evaluate import Evaluation
+    from index.truths import PassedOver
 
 
 def print_evaluation(result: Evaluation) -> None:
@@ -28,10 +30,15 @@ def print_evaluation(result: Evaluation) -> None:
     for name, value in evaluation_rows(result):
         table.add_row(name, value)
     console.print(table)
-    for each in result.passed_over[:10]:
+    print_passed_over(console, result.passed_over)
+
+
+def print_passed_over(console: Console, passed_over: Sequence[PassedOver]) -> None:
+    """Show the first of the queries that could not be asked, and why."""
+    for each in passed_over[:10]:
         console.print(f"[yellow]passed over[/] line {each.line}: {escape(each.reason)}")
-    if len(result.passed_over) > 10:
-        console.print(f"... and {len(result.passed_over) - 10} more")
+    if len(passed_over) > 10:
+        console.print(f"... and {len(passed_over) - 10} more")
 
 
 def evaluation_rows(result: Evaluation) -> list[tuple[str, str]]:
@@ -70,21 +77,32 @@ def write_html(result: Evaluation, catalogue: Catalogue, path: Path) -> None:
     hashes = {hit.sha256 for miss in result.worst for hit in miss.hits}
     with catalogue.reading() as table:
         previews = table.previews(hashes)
-    page = Environment(loader=PackageLoader("webapp"), autoescape=select_autoescape()).get_template(
-        "evaluation.html"
-    )
-    text = page.render(
+    write_page(
+        path,
+        "evaluation.html",
         rows=evaluation_rows(result),
         result=result,
         catalogue=catalogue,
-        photo={miss.image: _data(read_image(miss.image).preview(240)) for miss in result.worst},
-        preview={sha256: _data(jpeg) for sha256, jpeg in previews.items()},
+        photo={miss.image: data_url(read_image(miss.image).preview(240)) for miss in result.worst},
+        preview={sha256: data_url(jpeg) for sha256, jpeg in previews.items()},
     )
+
+
+def write_page(path: Path, template: str, **values: object) -> None:
+    """Write a page that has all it needs inside; raises ClickException if that cannot be done."""
+    environment = Environment(
+        loader=PackageLoader("webapp"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template(template).render(**values)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written ({error.strerror}).") from error
 
 
-def _data(jpeg: bytes) -> str:
+def data_url(jpeg: bytes) -> str:
+    """Return a JPEG as an address that holds the picture itself."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

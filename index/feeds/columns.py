@@ -39,6 +39,8 @@ IMAGES = frozenset({
 })  # fmt: skip
 COMMA_SEPARATED = frozenset({"additional_image_link", "additional_image_links"})
 
+NUMBERED = "google_product_category"  # may hold the number of a category instead of its path
+
 SHOPIFY_ROLES: dict[str, tuple[str, ...]] = {
     "product_id": ("handle", "url_handle"),
     "title": ("title",),
@@ -112,14 +114,13 @@ def read_header(header: Sequence[str]) -> Columns:
     known |= {at for pair in options for at in pair}
     if shopify:
         known |= {at for at, key in enumerate(keys) if key in SHOPIFY_IGNORED}
-    google = "google_product_category"
     return Columns(
         names=names,
         roles=roles,
         images=images,
         others=tuple(at for at in range(len(names)) if at not in known),
         comma_separated=frozenset(at for at in images if keys[at] in COMMA_SEPARATED),
-        numbered_category=keys.index(google) if google in keys else None,
+        numbered_category=keys.index(NUMBERED) if NUMBERED in keys else None,
         options=options,
         shopify=shopify,
     )

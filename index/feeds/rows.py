@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from index.feeds.columns import MAX_NAME, Columns, read_header
+from index.feeds.columns import MAX_NAME, NUMBERED, Columns, read_header
 from index.feeds.prices import names_symbol, parse_currency, parse_price
 from index.feeds.texts import BadRow, html_to_text, loads_strictly, to_text
 from index.product import Product, category_path
@@ -93,7 +93,7 @@ class RowReader:
                     continue
                 is_number = role == "category" and at == columns.numbered_category
                 if fields[role] or (is_number and text.isdecimal()):
-                    attributes[columns.names[at]] = text
+                    attributes[NUMBERED if is_number else columns.names[at]] = text
                 else:
                     fields[role] = text
         for at in columns.others:
