@@ -15,7 +15,7 @@ from index.tagging import Tag, corrections, tags_of
 from index.taxonomies import taxonomy_of
 from vision.colour import describe_colour
 from vision.errors import QueryError
-from vision.explain import heat_map, overlay
+from vision.explain import heat_map, log_odds, overlay
 from vision.head import Prediction
 from vision.images import Image
 from vision.taxonomy import CATEGORY, Taxonomy
@@ -65,13 +65,18 @@ class Categorised:
         }
 
 
-def categorise_photos(catalogue: Catalogue, images: Sequence[Image]) -> dict[str, Prediction]:
-    """Return what the head in use says of photos, by axis."""
+def categorise_photos(
+    catalogue: Catalogue, images: Sequence[Image], *, precision: float | None = None
+) -> dict[str, Prediction]:
+    """Return what the head in use says of photos, by axis.
+
+    ``precision`` asks for another share of right ones among the accepted than at the training.
+    """
     with catalogue.reading() as table:
         head, _ = catalogue.heads.current(table.connection, taxonomy_of(table))
         since = corrections(table, catalogue.fingerprint, head)
     vectors, colours = _embed(catalogue, images)
-    return head.predict(vectors, colours, corrections=since)
+    return head.predict(vectors, colours, corrections=since, precision=precision)
 
 
 def categorise(catalogue: Catalogue, images: Sequence[Image]) -> list[Categorised]:
@@ -113,8 +118,7 @@ def explain_category(catalogue: Catalogue, image: Image, value: str = "") -> byt
     def score(vectors: np.ndarray) -> np.ndarray:
         shades = np.repeat(colours, len(vectors), axis=0)
         found = head.predict(vectors, shades, corrections=since)[CATEGORY]
-        total: np.ndarray = found.probabilities[:, columns].sum(axis=1)
-        return total
+        return log_odds(found.probabilities[:, columns].sum(axis=1))
 
     return overlay(image, heat_map(catalogue.encoder, image, score))
 

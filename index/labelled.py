@@ -77,15 +77,12 @@ def evaluate_labels(
     with catalogue.reading() as table:
         taxonomy = taxonomy_of(table)
         taught = labelled(table, catalogue.fingerprint, taxonomy)
-    held_out: _Measured | None = None
-    if truths is None or folds:
-        held_out = _cross_validated(catalogue, taught, taxonomy, max(2, folds), precision, progress)
-    asked = held_out
-    if truths is not None:
+    asked = held_out = None
+    if truths is not None:  # first, since it tells sooner what is amiss
         asked = _photos(catalogue, truths, taught, taxonomy, precision, progress)
-        if held_out is not None:
-            asked = asked.with_lessons_of(held_out)
-    assert asked is not None
+    if asked is None or folds:
+        held_out = _cross_validated(catalogue, taught, taxonomy, max(2, folds), precision, progress)
+        asked = held_out if asked is None else asked.with_lessons_of(held_out)
     return LabelEvaluation(
         by="products" if truths is None else "photos",
         items=asked.items,
@@ -132,7 +129,8 @@ def _cross_validated(
     if len(items) < max(_LEAST, folds):
         raise LabelError(
             f"There are {len(items)} labelled products, and {max(_LEAST, folds)} are the least to "
-            f"hold some out. Label more, by a feed or findalike review."
+            f"hold some out. Label more, by a feed or findalike review (photos can be measured "
+            f"without: --folds 0)."
         )
     classes = examples.labels[CATEGORY]
     hashes = [item.sha256 for item in items]
@@ -250,7 +248,8 @@ def _photos(
     progress("categorise", 0, len(askable))
     for batch in read_photos(askable, catalogue.encoder.preprocess.scale, passed_over):
         rows = np.arange(len(asked), len(asked) + len(batch))
-        said = categorise_photos(catalogue, [photo.image for photo in batch])
+        images = [photo.image for photo in batch]
+        said = categorise_photos(catalogue, images, precision=precision)
         for axis, prediction in said.items():
             parts[axis].append((rows, prediction))
         asked += [photo.truth for photo in batch]

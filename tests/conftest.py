@@ -78,6 +78,26 @@ def catalogue(tiny_encoder: object, filled: Path, tmp_path: Path) -> Iterator[Ca
         yield opened
 
 
+@pytest.fixture(scope="session")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a catalogue that has a trained head, for tests to copy; see ``taught``."""
+    from index.tagging import train
+
+    folder = tmp_path_factory.mktemp("stocked")
+    with tiny.tiny_encoders(), Catalogue.open(folder / "catalogue", create=True) as made:
+        made.add([tiny.write_stock(folder)])
+        train(made, precision=0.9)
+    return folder / "catalogue"
+
+
+@pytest.fixture
+def taught(tiny_encoder: object, stocked: Path, tmp_path: Path) -> Iterator[Catalogue]:
+    """A catalogue with a head that was trained on ``tiny.write_stock``, open."""
+    shutil.copytree(stocked, tmp_path / "catalogue")
+    with Catalogue.open(tmp_path / "catalogue") as opened:
+        yield opened
+
+
 @pytest.fixture
 def run_cli(tmp_path: Path) -> RunCli:
     """Run the real command in a child: run_cli("info", "--json", env={}) -> CompletedProcess.

@@ -307,7 +307,9 @@ def photos(
     """Return a function that evaluates rows of a file of labelled photos, with no folds."""
     tiny.write_photos(tmp_path / "ask", 24)
 
-    def categorise_photos(_: Catalogue, images: Sequence[Image]) -> dict[str, Prediction]:
+    def categorise_photos(
+        _: Catalogue, images: Sequence[Image], *, precision: float
+    ) -> dict[str, Prediction]:
         with catalogue.reading() as table:
             taught = labelled.labelled(
                 table, catalogue.fingerprint, labelled.taxonomy_of(table)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,46 +25,12 @@ from index.upkeep import back_up, repair
 from vision.errors import HeadError, QueryError
 from vision.images import read_image
 
-PLAIN = ("Red", "Green", "Blue")  # categories that the tiny encoder can tell: plain colours
-COUNT = 90  # labelled products
-OPEN = 30  # products without a category
-
-
-def stock(folder: Path) -> Path:
-    """Write a feed of drawn products in three colours, the last ones without a category."""
-    path = folder / "stock.csv"
-    pictures = folder / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["product_id", "image_path", "title", "category", "tint"])
-        for number in range(COUNT + OPEN):
-            colour = PLAIN[number % 3]
-            picture = pictures / f"{number}.png"
-            tiny.draw(1000 + number, colour.lower()).save(picture)
-            category = f"Paint > {colour}" if number < COUNT else ""
-            tint = "warm" if colour == "Red" else "cold"
-            writer.writerow([f"p{number}", picture, f"Paint {number}", category, tint])
-    return path
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a catalogue that has a trained head, for tests to copy."""
-    folder = tmp_path_factory.mktemp("taught")
-    with tiny.tiny_encoders(), Catalogue.open(folder / "catalogue", create=True) as made:
-        made.add([stock(folder)])
-        train(made, precision=0.9)
-    return folder / "catalogue"
+PLAIN, COUNT, OPEN = tiny.PLAIN, tiny.LABELLED, tiny.OPEN
 
 
 @pytest.fixture
-def catalogue(tiny_encoder: object, taught: Path, tmp_path: Path) -> Iterator[Catalogue]:
-    import shutil
-
-    shutil.copytree(taught, tmp_path / "catalogue")
-    with Catalogue.open(tmp_path / "catalogue") as opened:
-        yield opened
+def catalogue(taught: Catalogue) -> Catalogue:
+    return taught
 
 
 def product(catalogue: Catalogue, product_id: str) -> Product:
@@ -255,7 +219,7 @@ def test_the_queue_has_what_is_unsure_and_forgets_what_was_decided(catalogue: Ca
 def test_a_feeds_label_that_looks_wrong_is_asked_about(
     tiny_encoder: object, tmp_path: Path
 ) -> None:
-    path = stock(tmp_path)
+    path = tiny.write_stock(tmp_path)
     text = path.read_text().replace("Paint 0,Paint > Red", "Paint 0,Paint > Blue")
     path.write_text(text)
     with Catalogue.open(tmp_path / "c", create=True) as catalogue:
@@ -309,7 +273,7 @@ def test_damaged_and_missing_heads_are_noticed(catalogue: Catalogue) -> None:
 
 def test_without_a_head(tiny_encoder: object, tmp_path: Path) -> None:
     with Catalogue.open(tmp_path / "c", create=True) as catalogue:
-        catalogue.add([stock(tmp_path)])
+        catalogue.add([tiny.write_stock(tmp_path)])
         for ask in (tag, lambda made: categorise(made, [read_image(picture(1, "red", tmp_path))])):
             with pytest.raises(HeadError, match="findalike train"):
                 ask(catalogue)

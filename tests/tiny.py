@@ -181,6 +181,30 @@ def write_feed(path: Path, count: int, start: int = 0, views: int = 1, **changed
     return path
 
 
+PLAIN = ("Red", "Green", "Blue")  # categories that the tiny encoder can tell: plain colours
+LABELLED, OPEN = 90, 30  # products of ``write_stock`` with a category and without
+
+
+def write_stock(folder: Path) -> Path:
+    """Write a feed of products drawn in three colours, which are their categories.
+
+    Product ``p4`` is "Paint > Green" and its tint is "cold"; the last ones have no category.
+    """
+    path, pictures = folder / "stock.csv", folder / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["product_id", "image_path", "title", "category", "tint"])
+        for number in range(LABELLED + OPEN):
+            colour = PLAIN[number % 3]
+            picture = pictures / f"{number}.png"
+            draw(1000 + number, colour.lower()).save(picture)
+            category = f"Paint > {colour}" if number < LABELLED else ""
+            tint = "warm" if colour == "Red" else "cold"
+            writer.writerow([f"p{number}", picture, f"Paint {number}", category, tint])
+    return path
+
+
 def product_row(number: int) -> dict[str, str]:
     """Return the fields of product ``p{number}``, as a feed has them."""
     return {

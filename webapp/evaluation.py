@@ -25,7 +25,12 @@ from webapp.files import check_writable
     help="The share of accepted tags that must be right, with --labels.",
 )  # fmt: skip
 @click.option("--html", type=PATH, help="Write a report with pictures of the worst mistakes.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; see docs/evaluation.md.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON; see docs/evaluation.md and docs/categorisation-evaluation.md.",
+)
 def evaluate(
     path: Path,
     queries: Path | None,
