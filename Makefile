@@ -10,7 +10,7 @@ READY := .venv/.ok
 CATALOGUE ?= catalogue
 UV := uv==0.13.9
 
-.PHONY: install demo test lint bench lock clean
+.PHONY: install browser demo test lint bench lock clean
 
 install: $(READY)
 
@@ -30,7 +30,13 @@ else
 	$(BIN)/findalike demo
 endif
 
-test: $(READY)
+# The tests that drive a browser need Debian's; without it they are skipped and say so.
+browser:
+	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null) || \
+		echo "chromium could not be installed: the browser tests will be skipped"
+
+test: $(READY) browser
 	$(BIN)/python -m pytest -n auto
 
 lint: $(READY)

@@ -1,0 +1,369 @@
+"""The shopper's pages: searching by photo, words and product, narrowing down, sharing."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import io
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+from flask import Flask
+from flask.testing import FlaskClient
+from PIL import Image
+from werkzeug.datastructures import MultiDict
+
+from index.catalogue import Catalogue
+from index.facets import browse, count_facets
+from vision.errors import QueryError
+from vision.images import Region
+from webapp.app import create_app
+from webapp.searches import Search, read_search
+from webapp.services import Config
+
+FETCH = {"X-Requested-With": "fetch"}
+
+
+OpenApp = Callable[..., Flask]
+
+
+@pytest.fixture
+def open_app() -> Iterator[OpenApp]:
+    """Make apps that are closed when the test ends: open_app(catalogue, Config(...))."""
+    with contextlib.ExitStack() as stack:
+
+        def make(catalogue: Catalogue, config: Config | None = None) -> Flask:
+            made = create_app(catalogue, config)
+            stack.callback(made.extensions["findalike"].close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def app(catalogue: Catalogue, open_app: OpenApp) -> Flask:
+    return open_app(catalogue, Config(searches_per_minute=0))
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def photo(number: int, **fields: object) -> dict[str, object]:
+    """Return form fields with the picture of product p{number}, as a phone would send it."""
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "PhoneMaker"
+    exif.get_ifd(0x8825)[1] = "N"
+    tiny.draw(number).save(file, "JPEG", quality=95, exif=exif)
+    return {"photo": (io.BytesIO(file.getvalue()), "IMG_1.jpg"), **fields}
+
+
+def names(page: str) -> list[str]:
+    return [html.unescape(each) for each in re.findall(r'class="name">([^<]*)<', page)]
+
+
+def verdict(page: str) -> str:
+    (found,) = re.findall(r'id="verdict"[^>]*>([^<]*)<', page)
+    return html.unescape(found)
+
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+def test_the_start_page_shows_products_and_categories(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert len(names(page)) == 12
+    assert 'capture="environment"' in page
+    assert re.search(r'category=Kitchen">Kitchen <span class="n">16<', page)
+
+
+def test_a_photo_finds_its_product(client: FlaskClient) -> None:
+    response = client.post("/", data=photo(7), headers=FETCH)
+    assert names(response.text)[0] == "Product 7"
+    assert verdict(response.text) in ("This is it", "Similar products")
+    assert "<html" not in response.text
+    assert "X-Address" not in response.headers  # a photo that is not kept has none
+    assert "no-store" in response.headers["Cache-Control"]
+
+
+def test_the_verdict_in_plain_words(client: FlaskClient) -> None:
+    file = io.BytesIO()
+    tiny.draw(7).save(file, "PNG", compress_level=1)  # the very file that was added
+    data = {"photo": (io.BytesIO(file.getvalue()), "a.png")}
+    page = client.post("/", data=data).text
+    assert verdict(page) == "This is it"
+    assert len(re.findall(r'class="badge">This is it', page)) == 1
+
+
+def test_without_script_the_page_carries_the_photo(client: FlaskClient) -> None:
+    page = client.post("/", data=photo(7)).text
+    assert "<html" in page
+    (carried,) = re.findall(r'name="photo64" value="([^"]+)"', page)
+    again = client.post("/", data={"photo64": carried, "brand": "Bolt"}).text
+    assert names(again)[0] == "Product 7"
+    assert len(names(again)) == 12
+    part = client.post("/", data={"photo64": carried, "part": "centre"}).text
+    assert 'name="region" value="0.2,0.2,0.6,0.6"' in part
+
+
+def test_words_alone_and_with_a_photo(client: FlaskClient) -> None:
+    response = client.get("/?words=red", headers=FETCH)
+    assert verdict(response.text) == "Results for “red”"
+    assert response.headers["X-Address"] == "/?words=red"
+    assert names(client.post("/", data=photo(7, words="blue")).text)
+    assert "too many words" in client.get("/?words=" + "a+" * 150).text
+
+
+def test_a_part_of_the_photo(client: FlaskClient) -> None:
+    both = Image.new("RGB", (144, 72))
+    both.paste(tiny.draw(5), (0, 0))
+    both.paste(tiny.draw(8), (72, 0))
+    file = io.BytesIO()
+    both.save(file, "PNG")
+    for region, product in (("0,0,0.5,1", "Product 5"), ("0.5,0,0.5,1", "Product 8")):
+        data = {"photo": (io.BytesIO(file.getvalue()), "a.png"), "region": region}
+        assert names(client.post("/", data=data).text)[0] == product
+    wrong = client.post("/", data=photo(1, region="0,0,2,2"))
+    assert (wrong.status_code, "outside" in wrong.text) == (400, True)
+
+
+def test_more_like_this(client: FlaskClient) -> None:
+    page = client.get("/?like=p7").text
+    assert verdict(page) == "More like Product 7"
+    assert "Product 7" not in names(page)
+    gone = client.get("/?like=nothing")
+    assert (gone.status_code, "There is no product" in gone.text) == (400, True)
+    assert client.get("/?like=p7&words=red").status_code == 200
+
+
+def test_hints_come_where_the_photo_is_the_trouble(client: FlaskClient) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 300), (12, 12, 12)).save(file, "PNG")
+    page = client.post("/", data={"photo": (file := io.BytesIO(file.getvalue()), "a.png")}).text
+    assert ("very dark" in page) == (verdict(page) != "This is it")
+
+
+# --- narrowing down -----------------------------------------------------------------------------
+
+
+def test_filters_and_their_counts(client: FlaskClient, catalogue: Catalogue) -> None:
+    page = client.get("/?category=Kitchen&brand=Acme&most=10").text
+    rows = [tiny.product_row(n) for n in range(24)]
+    fits = {
+        row["title"]
+        for row in rows
+        if row["category"].startswith("Kitchen")
+        and row["brand"] == "Acme"
+        and float(row["price"]) <= 10
+    }
+    assert set(names(page)) == fits
+    assert verdict(page) == f"{len(fits)} products"
+    with catalogue.reading() as table:
+        facets = count_facets(table, ["category=Kitchen", "brand=Acme"])
+    by_field = {facet.field: dict(facet.counts) for facet in facets.fields}
+    kitchen = [row for row in rows if row["category"].startswith("Kitchen")]
+    assert facets.products == sum(row["brand"] == "Acme" for row in kitchen)
+    # Another brand would bring what it has in the kitchen, whatever brand is chosen now.
+    assert by_field["brand"] == {
+        name: sum(row["brand"] == name for row in kitchen) for name in ("Acme", "Bolt")
+    }
+    acme = [row for row in kitchen if row["brand"] == "Acme"]
+    assert sum(by_field["colour"].values()) == len(acme)
+    assert dict(facets.categories.counts) == {
+        path: sum(row["category"] == path for row in acme)
+        for path in ("Kitchen > Mugs", "Kitchen > Bowls")
+    }
+    assert facets.prices == (
+        min(float(row["price"]) for row in acme),
+        max(float(row["price"]) for row in acme),
+    )
+    assert facets.currency == "EUR"
+
+
+def test_a_photo_with_a_filter_and_in_order_of_price(client: FlaskClient) -> None:
+    page = client.post("/", data=photo(7, **{"a.colour": ["red", "blue"], "order": "price"})).text
+    expected = [n for n in range(24) if tiny.product_row(n)["colour"] in ("red", "blue")]
+    assert names(page) == [f"Product {n}" for n in expected]
+    assert re.search(r'value="red"[^>]* checked', page)
+    descending = client.get("/?order=-price&brand=Acme").text
+    assert names(descending)[:2] == ["Product 22", "Product 20"]
+
+
+def test_clearing_and_showing_more(client: FlaskClient, catalogue: Catalogue) -> None:
+    page = client.post("/", data=photo(7, brand="Acme", clear="1")).text
+    assert len(names(page)) == 24
+    with catalogue.reading() as table:
+        assert len(browse(table, [], limit=5)) == 5
+        assert browse(table, [], limit=24) == browse(table, [], limit=24)
+
+
+def test_values_that_conditions_cannot_say_are_no_choice(
+    catalogue: Catalogue, tmp_path: Path, open_app: OpenApp
+) -> None:
+    tiny.write_photos(tmp_path, 2, 50)
+    feed = tmp_path / "odd.csv"
+    feed.write_text(
+        "product_id,image_path,title,brand,a<b,code\n"
+        "o1,00050.png,<b>Bold</b>,A|B,x,1\no2,00051.png,Two,C=D,y,2\n"
+    )
+    catalogue.add([feed])
+    with catalogue.reading() as table:
+        facets = count_facets(table, [])
+    fields = {facet.field: dict(facet.counts) for facet in facets.fields}
+    assert set(fields["brand"]) == {"Acme", "Bolt"}
+    assert "a<b" not in fields
+    page = open_app(catalogue).test_client().get("/product?id=o1").text
+    assert "<b>Bold" not in page
+
+
+def test_nothing_fits(client: FlaskClient) -> None:
+    page = client.post("/", data=photo(7, least="1000")).text
+    assert verdict(page) == "Nothing fits"
+    assert "Take one away" in page
+
+
+def test_an_empty_catalogue(tiny_encoder: object, tmp_path: Path, open_app: OpenApp) -> None:
+    with Catalogue.open(tmp_path / "new", create=True) as empty:
+        client = open_app(empty).test_client()
+        for page in (client.get("/").text, client.post("/", data=photo(1)).text):
+            assert "There are no products here yet" in page
+
+
+def test_a_search_is_read_and_written_again() -> None:
+    values = MultiDict(
+        [("words", "  mug,   not blue "), ("category", "Kitchen"), ("brand", "A"), ("brand", "B"),
+         ("a.colour", "red"), ("least", "1,5"), ("order", "price"), ("region", "0.1,0.2,0.3,0.4")]
+    )  # fmt: skip
+    search = read_search(values)
+    assert search.words_parts == ("mug", "blue")
+    assert search.where == ("category=Kitchen", "brand=A|B", "colour=red", "price>=1.5")
+    assert search.region == Region(0.1, 0.2, 0.3, 0.4)
+    assert read_search(MultiDict(search.fields())) == search
+    assert read_search(MultiDict({"words": "茶杯 不要 蓝色"})).words_parts == ("茶杯", "蓝色")
+    assert read_search(MultiDict({"words": "knot board"})).words_parts == ("knot board", "")
+    assert read_search(MultiDict()) == Search()
+    for wrong in ({"region": "1,2"}, {"least": "cheap"}, {"most": "-1"}, {"region": "0,0,0,0"}):
+        with pytest.raises(QueryError):
+            read_search(MultiDict(wrong))
+
+
+# --- sharing ------------------------------------------------------------------------------------
+
+
+def shared(client: FlaskClient, number: int = 7) -> str:
+    page = client.post("/", data=photo(number, share="1", brand="Bolt")).text
+    (address,) = re.findall(r'id="address" readonly value="http://localhost([^"]+)"', page)
+    return html.unescape(address)
+
+
+def test_a_photo_is_kept_only_when_asked(client: FlaskClient, catalogue: Catalogue) -> None:
+    before = {path: path.stat().st_mtime for path in catalogue.path.rglob("*")}
+    client.post("/", data=photo(7))
+    assert {path: path.stat().st_mtime for path in catalogue.path.rglob("*")} == before
+    shared(client)
+    assert len(list((catalogue.path / "photos").iterdir())) == 1
+
+
+def test_a_shared_search_can_be_opened_by_another(app: Flask) -> None:
+    address = shared(app.test_client())
+    page = app.test_client().get(address).text
+    assert names(page)[0] == "Product 7"
+    assert re.search(r'value="Bolt"[^>]* checked', page)
+    token = re.findall(r"kept=([\w-]+)", address)[0]
+    again = app.test_client().post("/", data={"kept": token, "share": "1"}).text
+    assert f"kept={token}" in again  # not kept a second time
+    assert len(token) >= 22  # 128 bits
+    other = address.replace(token, token[:-1] + ("A" if token[-1] != "A" else "B"))
+    response = app.test_client().get(other)
+    assert (response.status_code, "no longer kept" in response.text) == (400, True)
+
+
+def test_what_is_kept_is_private_and_without_metadata(
+    client: FlaskClient, catalogue: Catalogue
+) -> None:
+    address = shared(client)
+    (path,) = (catalogue.path / "photos").iterdir()
+    data = path.read_bytes()
+    assert b"PhoneMaker" not in data
+    assert b"Exif" not in data
+    assert path.name.partition(".")[0] not in address
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_shared_photo_is_gone_in_time(client: FlaskClient, catalogue: Catalogue) -> None:
+    address = shared(client)
+    (path,) = (catalogue.path / "photos").iterdir()
+    old = time.time() - 25 * 3600
+    os.utime(path, (old, old))
+    assert client.get(address).status_code == 400
+    assert not path.exists()
+    shared(client)
+    (path,) = (catalogue.path / "photos").iterdir()
+    os.utime(path, (old, old))
+    shared(client, 8)  # sweeps
+    assert not path.exists()
+
+
+# --- products and pictures ----------------------------------------------------------------------
+
+
+def test_a_product_has_its_page(client: FlaskClient) -> None:
+    page = client.get("/product?id=p13").text
+    assert len(re.findall(r'<img src="/pictures/[0-9a-f]{64}.jpg" alt="Product 13', page)) == 2
+    assert "€13.99" in page
+    assert tiny.product_row(13)["colour"] in page
+    assert len(names(page)) == 12
+    assert "Product 13" not in names(page)
+
+
+def test_odd_ids_and_links(
+    catalogue: Catalogue, open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write_photos(tmp_path, 2, 60)
+    (tmp_path / "links.csv").write_text(
+        "product_id,image_path,link\na/../b,00060.png,\nb?x=1&y,00061.png,https://shop.example/b\n"
+    )
+    catalogue.add([tmp_path / "links.csv"])
+    app = open_app(catalogue)
+    assert app.test_client().get("/product", query_string={"id": "a/../b"}).status_code == 200
+    page = app.test_client().get("/product", query_string={"id": "b?x=1&y"})
+    assert 'href="https://shop.example/b"' in page.text
+    # Feeds refuse such an address; pages do not count on it.
+    services = app.extensions["findalike"]
+    stored = services.product("a/../b")
+    evil = replace(stored, product=replace(stored.product, url="javascript:alert(1)"))
+    monkeypatch.setattr(services, "product", lambda _: evil)
+    page = app.test_client().get("/product", query_string={"id": "a/../b"})
+    assert page.status_code == 200
+    assert "javascript" not in page.text
+
+
+def test_pictures_are_kept_by_browsers(client: FlaskClient) -> None:
+    address = re.findall(r"/pictures/[0-9a-f]{64}.jpg", client.get("/").text)[0]
+    response = client.get(address)
+    assert response.mimetype == "image/jpeg"
+    assert "immutable" in response.headers["Cache-Control"]
+    again = client.get(address, headers={"If-None-Match": response.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_examples_are_one_click_away(
+    catalogue: Catalogue, tmp_path: Path, open_app: OpenApp
+) -> None:
+    (path,) = tiny.write_photos(tmp_path / "ask", 1, 7)
+    client = open_app(catalogue, Config(examples=(path,))).test_client()
+    page = client.get("/").text
+    assert 'href="/?example=1"' in page
+    assert client.get("/examples/1.jpg").mimetype == "image/jpeg"
+    assert client.get("/examples/2.jpg").status_code == 404
+    assert names(client.get("/?example=1").text)[0] == "Product 7"
+    assert client.get("/?example=2").status_code == 404

@@ -1,0 +1,114 @@
+"""What the pages of one app share: the catalogue, settings, and what guards them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from flask import current_app
+
+from index.catalogue import Catalogue
+from index.facets import Facets, browse, count_facets
+from index.products import StoredProduct
+from index.query import Answer, Query
+from vision.images import Limits
+from vision.sandbox import Sandbox
+from webapp.gates import Allowance, Gate
+from webapp.photos import KeptPhotos
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of an app.
+
+    ``secret_key`` signs cookies and must be the same in all processes that serve one shop.
+    ``photo_hours`` is how long a shared photo is kept, ``max_upload`` the bytes of a request,
+    ``searches_per_minute`` what one client may ask (0: any number), ``working`` how many searches
+    run at once and ``waiting`` how many more may be let in. ``examples`` are photos that the start
+    page offers. ``https`` marks cookies as for HTTPS only.
+    """
+
+    shop_name: str = "findalike"
+    secret_key: str = ""
+    photo_hours: float = 24.0
+    max_upload: int = 20 * 2**20
+    searches_per_minute: int = 120
+    working: int = max(1, (os.cpu_count() or 1) // 2)
+    waiting: int = 16
+    examples: tuple[Path, ...] = ()
+    https: bool = False
+
+
+class Services:
+    """A catalogue open for serving, with its settings; one for each app."""
+
+    def __init__(self, catalogue: Catalogue, config: Config) -> None:
+        self.catalogue = catalogue
+        self.config = config
+        self.sandbox = Sandbox(limits=Limits(max_bytes=config.max_upload))
+        self.gate = Gate(config.working, config.waiting)
+        self.allowance = Allowance(config.searches_per_minute)
+        self.photos = KeptPhotos(catalogue.path / "photos", config.photo_hours)
+        self._counted: dict[tuple[int, tuple[str, ...]], Facets] = {}
+
+    def search(self, query: Query) -> Answer:
+        """Answer a query in one of the gate's threads; raises Full where none became free."""
+        return self.gate.run(lambda: self.catalogue.search(query))
+
+    def facets(self, where: tuple[str, ...]) -> Facets:
+        """Return what the products that fit can be narrowed down by, remembered until a change."""
+        with self.catalogue.reading() as table:
+            key = (table.generation(), where)
+            if key not in self._counted:
+                if len(self._counted) > 200 or any(each[0] != key[0] for each in self._counted):
+                    self._counted = {}
+                self._counted[key] = count_facets(table, where)
+            return self._counted[key]
+
+    def browse(self, where: tuple[str, ...], order: str, limit: int) -> list[StoredProduct]:
+        """Return products that fit, without anything to look for."""
+        with self.catalogue.reading() as table:
+            keys = browse(table, where, order=order, limit=limit)
+            found = table.get(keys)
+        return [found[key] for key in keys]
+
+    def product(self, product_id: str) -> StoredProduct | None:
+        """Return a product by its id."""
+        with self.catalogue.reading() as table:
+            key = table.keys([product_id]).get(product_id)
+            return None if key is None else table.get([key]).get(key)
+
+    def preview(self, sha256: str) -> bytes | None:
+        """Return the stored picture of a product, a JPEG, by the SHA-256 of its original."""
+        with self.catalogue.reading() as table:
+            return table.previews([sha256])[sha256] if table.owners([sha256]) else None
+
+    @cached_property
+    def knows_words(self) -> bool:
+        """Tell whether the catalogue's encoder can search by words."""
+        return self.catalogue.encoder.knows_words
+
+    @cached_property
+    def examples(self) -> tuple[bytes, ...]:
+        """Return the example photos, read when first asked for."""
+        return tuple(path.read_bytes() for path in self.config.examples)
+
+    def warm(self) -> None:
+        """Load the encoder and the index, and start the children, before anyone waits for them."""
+        self.sandbox.warm()
+        _ = self.catalogue.encoder
+        with self.catalogue.reading() as table:
+            self.catalogue.index(table)
+
+    def close(self) -> None:
+        """Let go of threads and children."""
+        self.gate.close()
+        self.sandbox.close()
+
+
+def services() -> Services:
+    """Return the services of the app that answers the present request."""
+    return cast(Services, current_app.extensions["findalike"])
