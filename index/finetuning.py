@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from index.exams import Exam, Marks, Stock
+from index.labels import product_labels
 from index.products import ProductTable
 from vision.backbones import load_backbone
 from vision.batches import ahead
@@ -25,6 +26,7 @@ from vision.images import read_image
 from vision.lessons import Lessons
 from vision.loading import Backbone
 from vision.saving import local_spec, write_encoder
+from vision.taxonomy import CATEGORY
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
@@ -169,7 +171,9 @@ def read_stock(table: ProductTable) -> Stock:
     previews = table.previews(shown)
     pictures = [previews[sha256] for sha256 in shown]
     colours = list(ahead(pictures, lambda data: describe_colour(read_image(data).pixels)))
-    categories = [stored[key].product.category for key in kept]
+    known = product_labels(table, {key: stored[key] for key in kept})
+    said = [known[key].get(CATEGORY) for key in kept]  # a head's word is no truth to learn from
+    categories = [each.value if each and each.source != "head" else "" for each in said]
     names = sorted({each for each in categories if each})
     labels = [names.index(each) if each else -1 for each in categories]
     owners = np.searchsorted(kept, list(shown.values()))

@@ -43,6 +43,10 @@ _STAGES = {
     "read": "Reading the feed",
     "add": "Adding pictures",
     "learn": "Calibrating",
+    "embed": "Embedding pictures",
+    "tag": "Tagging products",
+    "categorise": "Categorising photos",
+    "cross-validate": "Holding products out",
     "check": "Checking products",
     "evaluate": "Asking queries",
 }
