@@ -90,6 +90,7 @@ def _share(pairs: list[tuple[str, str]]) -> float:
 
 def run(
     catalogue: Catalogue,
+    truths: dict[str, str],
     open_: dict[str, str],
     asked: list[tuple[Path, str]],
     choose: Callable[[Catalogue, dict[str, str]], list[str]],
@@ -100,10 +101,10 @@ def run(
             chosen = choose(catalogue, open_)[: checkpoint - given]
             if not chosen:
                 return
-            decide(catalogue, [Decision(each, CATEGORY, "set", open_[each]) for each in chosen],
+            decide(catalogue, [Decision(each, CATEGORY, "set", truths[each]) for each in chosen],
                    who="simulated", new_values=True)  # fmt: skip
             for each in chosen:
-                del open_[each]
+                open_.pop(each, None)  # or it had a label that looked wrong
             given += len(chosen)
             refresh(catalogue, chosen)
         train(catalogue)
@@ -141,9 +142,10 @@ def main() -> None:
                 from index.adding import AddOptions
 
                 made.add([feed], options=AddOptions(images_root=options.data))
-                open_ = {each: truth for each, _, truth in taught if each not in known}
+                truths = {each: truth for each, _, truth in taught}
+                open_ = {each: truth for each, truth in truths.items() if each not in known}
                 paths = [(options.data / path, truth) for path, truth in asked]
-                for given, figures in run(made, open_, paths, choose):
+                for given, figures in run(made, truths, open_, paths, choose):
                     cells = [f"{100 * value:.1f}" for value in figures]
                     print("| " + " | ".join([order, str(given), *cells]) + " |", flush=True)
         print(f"({order}: {time.perf_counter() - started:.0f} s)", flush=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import sqlalchemy as sa
 
-from index import upkeep
+from index import accounts, audit, jobs, keys, searchlog, upkeep  # noqa: F401  # for tables
 from index.adding import (
     DEFAULT_OPTIONS,
     AddOptions,

@@ -10,8 +10,9 @@ import numpy as np
 
 from index.labels import product_labels, within
 from index.pooling import pooled
+from index.predicting import Tag, tags_of
 from index.products import ProductTable
-from index.tagging import Tag, corrections, tags_of
+from index.tagging import corrections
 from index.taxonomies import taxonomy_of
 from vision.colour import describe_colour
 from vision.errors import QueryError

@@ -16,7 +16,7 @@ from index.database import faults_of_sqlite
 from index.feeds import read_bytes
 from index.heads import read_register
 from index.live import stored_calibration
-from index.products import CHUNK, ProductTable, StoredProduct
+from index.products import CHUNK, UPLOAD, ProductTable, StoredProduct
 from index.seal import missing_rows
 from index.tables import (
     attributes,
@@ -175,6 +175,8 @@ def _check_labels(catalogue: Catalogue, table: ProductTable) -> Iterator[Problem
 
 def _check_files(stored: StoredProduct) -> Iterator[Problem]:
     for view in stored.views:
+        if view.location.startswith(UPLOAD):  # there never was a file
+            continue
         try:
             data = read_bytes(view.location, ANY_SIZE.max_bytes)
         except UnreadableImage:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from index.product import SEPARATOR, category_path
+from index.product import category_path
 from index.tables import attributes, products
+from vision.categories import SEPARATOR
 from vision.errors import QueryError
 
 _EXPRESSION = re.compile(r"\s*(?P<field>[^<>=!]+?)\s*(?P<op><=|>=|!=|<|>|=)\s*(?P<value>.*)", re.S)

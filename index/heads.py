@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy.engine import Connection
 
 from index.database import read_setting, write_setting
@@ -18,12 +17,12 @@ from vision.categories import compose
 from vision.errors import HeadError
 
 if TYPE_CHECKING:
-    from vision.acceptance import Curve
     from vision.head import Head
     from vision.taxonomy import Taxonomy
 
 HEADS = "heads"  # the folder
 _SETTING = "heads"
+_NOTHING_ACCEPTED = {"coverage": 0.0, "precision": None}
 
 
 @dataclass(frozen=True)
@@ -164,6 +163,7 @@ def describe_head(head: Head) -> dict[str, Any]:
     for axis, each in head.axes.items():
         figures = dict(each.figures)
         counts = head.counts.get(axis, {})
+        measured = each.curve.measured(head.precision) if each.curve else _NOTHING_ACCEPTED
         axes[axis] = {
             "examples": sum(counts.values()),
             "classes": len(dict.fromkeys(each.classes)),
@@ -173,7 +173,8 @@ def describe_head(head: Head) -> dict[str, Any]:
                 name: figures.get(name)
                 for name in ("accuracy", "top3", "calibration_error", "note")
             },
-            **_acceptance(each.curve, head.precision),
+            "coverage": measured["coverage"],
+            "accepted_precision": measured["precision"],
         }
     return {
         "time": head.time,
@@ -182,20 +183,4 @@ def describe_head(head: Head) -> dict[str, Any]:
         "seed": head.seed,
         "axes": axes,
         "skipped": dict(head.skipped),
-    }
-
-
-def _acceptance(curve: Curve | None, precision: float) -> dict[str, float | None]:
-    """Return which share of what was held out is accepted, and which share of that is right."""
-    unknown: dict[str, float | None] = {"coverage": None, "accepted_precision": None}
-    if curve is None:
-        return unknown
-    threshold = curve.threshold(precision)
-    at = int(np.searchsorted(curve.thresholds, np.float32(threshold)))
-    if at >= len(curve.thresholds):
-        return unknown | {"coverage": 0.0}
-    accepted, asked = int(curve.accepted[at].sum()), int(curve.asked.sum())
-    return {
-        "coverage": accepted / max(1, asked),
-        "accepted_precision": 1.0 - float(curve.errors[at]) / accepted if accepted else None,
     }

@@ -61,8 +61,11 @@ class LabelWriter(ProductTable):
         write_seal(self.connection, replace(seal, labels_sum=total))
 
     def put_predictions(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write predictions in place of those the same products have: rows without checksum."""
-        self.delete_predictions(list(dict.fromkeys(row["product_key"] for row in rows)))
+        """Write predictions in place of those for the same products and axes, without checksum."""
+        for axis in {row["axis"] for row in rows}:
+            for chunk in chunks(row["product_key"] for row in rows if row["axis"] == axis):
+                here = predictions.c.product_key.in_(chunk)
+                self._delete(predictions, sa.and_(here, predictions.c.axis == axis))
         self._insert(predictions, (with_crc(prediction_crc, **row) for row in rows))
 
     def move_predictions(self, moves: Mapping[str, str]) -> None:

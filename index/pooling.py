@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from vision.head import Examples
 
 from index.labels import product_labels
 from index.products import ProductTable, StoredProduct, arrays, chunks, embedded_views
 from index.space import unit
 from index.tables import views
+from vision.head import Examples
 from vision.taxonomy import CATEGORY, Taxonomy
 
-_BLOCK = 4096  # products whose embeddings are held as rows at once
+_SAMPLE = 10_000  # products that stand for all
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,12 @@ def _sums(rows: np.ndarray, place: np.ndarray, size: int) -> np.ndarray:
     total = np.zeros((size, rows.shape[1]), dtype=np.float32)
     np.add.at(total, place, rows)
     return total
+
+
+def sampled(table: ProductTable, fingerprint: str) -> Examples:
+    """Return a sample of all products, without labels: what a head will be asked of."""
+    vectors, colours, _ = _features(table, fingerprint, table.sample_keys(_SAMPLE))
+    return Examples(vectors, colours, {})
 
 
 def labelled(table: ProductTable, fingerprint: str, taxonomy: Taxonomy) -> Labelled:

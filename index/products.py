@@ -30,6 +30,7 @@ from index.tables import (
 
 T = TypeVar("T")
 
+UPLOAD = "upload:"  # where a picture is from that was no file of a feed, before its SHA-256
 CHUNK = 500  # values in one IN (...); SQLite allows some tens of thousands, plans suffer before
 TEXTS = (
     "product_id", "title", "description", "category", "brand", "currency", "availability", "url",

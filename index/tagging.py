@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlalchemy as sa
 
 from index.adding import Progress, silent
-from index.deciding import write_again
 from index.heads import read_register
-from index.labels import Label, product_labels, stored_predictions, within
-from index.pooling import Labelled, labelled, pooled
-from index.products import ProductTable, chunks
+from index.pooling import Labelled, labelled, pooled, sampled
+from index.predicting import BEST, TagReport, tags_of, write_tags
+from index.products import CHUNK, ProductTable, chunks
 from index.tables import labels, predictions, products
 from index.taxonomies import taxonomy_of
 from index.writing import ProductWriter
-from vision.head import Examples, Head, Prediction
+from vision.fitting import HeldOut
+from vision.head import Examples, Head
 from vision.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
 
 DEFAULT_PRECISION = 0.98
-BEST = 3  # values kept of each prediction
-_LEAST_DOUBT = 0.5  # by which the head must be surer of another value to call a label suspect
 _MOST_CORRECTIONS = 5000  # the latest, that count before the head is trained again
 _NEIGHBOURS = 30  # of a decided product that are predicted anew
-
-
-@dataclass(frozen=True)
-class Tag:
-    """What the head says of one thing on one axis.
-
-    ``best`` has the likeliest values with their probabilities, ``accepted`` the value that is
-    surely right at the precision asked for, or "", ``confidence`` its probability or that of the
-    best; ``outside`` is the probability that no value fits.
-    """
-
-    best: tuple[tuple[str, float], ...]
-    accepted: str
-    confidence: float
-    outside: float
 
 
 @dataclass(frozen=True)
@@ -55,16 +36,6 @@ class Taught:
     head: Head
     version: str
     labelled: Labelled
-
-
-@dataclass
-class TagReport:
-    """What a tagging did: products predicted, those with an accepted value, and queued ones."""
-
-    predicted: int = 0
-    accepted: int = 0
-    queued: int = 0
-    unchanged: int = 0
 
 
 def train(
@@ -81,12 +52,61 @@ def train(
     with catalogue.reading() as table:
         taxonomy = taxonomy_of(table)
         taught = labelled(table, catalogue.fingerprint, taxonomy)
+        asked = sampled(table, catalogue.fingerprint)
     head = fit_head(
-        catalogue, taught.examples, taxonomy, precision=precision, seed=seed, progress=progress
+        catalogue,
+        taught.examples if len(taught.products) else asked,
+        taxonomy,
+        precision=precision,
+        seed=seed,
+        asked=asked,
+        progress=progress,
     )
     with catalogue.writing(), catalogue.changing() as table:
         version = catalogue.heads.add(table, head)
-    return Taught(head, version, taught)
+    made = Taught(head, version, taught)
+    _note_held_out(catalogue, made)
+    return made
+
+
+def _note_held_out(catalogue: Catalogue, made: Taught) -> None:
+    """Store for labelled products what was said of them by experts that had not seen them.
+
+    The head itself has learnt their labels, and would not tell the wrong ones.
+    """
+    head, examples = made.head, made.labelled.examples
+    honest = {
+        axis: dict(zip(each.rows.tolist(), _best(head.axes[axis].classes, each), strict=True))
+        for axis, each in head.held_out.items()
+    }
+    stored = made.labelled.products
+    for at in range(0, len(stored), CHUNK):
+        some = slice(at, at + CHUNK)
+        tags = tags_of(head.predict(examples.vectors[some], examples.colours[some]))
+        for row, mine in enumerate(tags, at):
+            for axis in list(mine):
+                if row in honest.get(axis, ()):
+                    mine[axis] = replace(mine[axis], best=honest[axis][row])
+                else:
+                    del mine[axis]
+        with catalogue.writing(), catalogue.changing() as table:
+            keys = table.keys(each.product.product_id for each in stored[some])
+            there = {
+                keys[each.product.product_id]: mine
+                for each, mine in zip(stored[some], tags, strict=True)
+                if each.product.product_id in keys  # nobody took it away meanwhile
+            }
+            write_tags(table, there, made.version, TagReport())
+
+
+def _best(classes: Sequence[str], held_out: HeldOut) -> list[tuple[tuple[str, float], ...]]:
+    """Return the likeliest classes of held-out examples with their probabilities."""
+    p = np.exp(held_out.log_p)
+    order = np.argsort(-p, axis=1, kind="stable")[:, :BEST]
+    return [
+        tuple((classes[at], float(p[row, at])) for at in best)
+        for row, best in enumerate(order.tolist())
+    ]
 
 
 def fit_head(
@@ -96,9 +116,13 @@ def fit_head(
     *,
     precision: float = DEFAULT_PRECISION,
     seed: int = 0,
+    asked: Examples | None = None,
     progress: Progress = silent,
 ) -> Head:
-    """Train a head for the catalogue's encoder, which also embeds the categories' names."""
+    """Train a head for the catalogue's encoder, which also embeds the categories' names.
+
+    ``asked`` is a sample of what it will be asked of, where that is unlike the examples.
+    """
     encoder = catalogue.encoder
     return Head.fit(
         examples,
@@ -107,6 +131,7 @@ def fit_head(
         words=encoder.encode_texts if encoder.knows_words else None,
         precision=precision,
         seed=seed,
+        asked=asked,
         progress=progress,
     )
 
@@ -123,7 +148,12 @@ def tag(catalogue: Catalogue, *, progress: Progress = silent) -> TagReport:
             taxonomy = taxonomy_of(table)
             head, version = catalogue.heads.current(table.connection, taxonomy)
             since = corrections(table, catalogue.fingerprint, head)
-            done = sa.select(predictions.c.product_key).where(predictions.c.head == version)
+            done = (  # what was held out in training is there already, on some axes
+                sa.select(predictions.c.product_key)
+                .where(predictions.c.head == version)
+                .group_by(predictions.c.product_key)
+                .having(sa.func.count() >= len(head.axes))
+            )
             query = sa.select(products.c.key).where(products.c.key.not_in(done))
             keys = table.connection.execute(query.order_by(products.c.key)).scalars().all()
             report.unchanged = table.counts()["products"] - len(keys)
@@ -148,7 +178,7 @@ def refresh(catalogue: Catalogue, product_ids: Sequence[str]) -> int:
         report = TagReport()
         for some in chunks(near):
             with catalogue.changing() as table:
-                _tag(table, catalogue.fingerprint, head, version, since, some, report)
+                _tag(table, catalogue.fingerprint, head, version, since, some, report, anew=True)
     return report.predicted
 
 
@@ -177,24 +207,6 @@ def corrections(table: ProductTable, fingerprint: str, head: Head) -> Examples |
     )
 
 
-def tags_of(said: Mapping[str, Prediction]) -> list[dict[str, Tag]]:
-    """Return the predictions one by one."""
-    best = {axis: each.best(BEST) for axis, each in said.items()}
-    count = len(next(iter(said.values())).outside)
-    return [
-        {
-            axis: Tag(
-                tuple(best[axis][at]),
-                each.accepted[at],
-                float(each.confidence[at]),
-                float(each.outside[at]),
-            )
-            for axis, each in said.items()
-        }
-        for at in range(count)
-    ]
-
-
 def _tag(
     table: ProductWriter,
     fingerprint: str,
@@ -203,65 +215,20 @@ def _tag(
     since: Examples | None,
     keys: Sequence[int],
     report: TagReport,
+    *,
+    anew: bool = False,
 ) -> None:
     """Predict products and write what the head says, in the transaction of ``table``."""
-    parts = list(pooled(table, fingerprint, keys))
-    if not parts:
-        return
-    before = stored_predictions(table.connection, keys)
-    known = product_labels(table, table.get(keys))
-    now = time.time()
-    rows: list[dict[str, Any]] = []
-    changed: list[int] = []
-    for part in parts:
-        tags = tags_of(head.predict(part.vectors, part.colours, corrections=since))
-        for key, each in zip(part.keys.tolist(), tags, strict=True):
-            mine = [_row(key, axis, tag, known[key].get(axis), version, now)
-                    for axis, tag in each.items()]  # fmt: skip
-            rows += mine
-            was = {axis: row.accepted for axis, row in before.get(key, {}).items()}
-            if {row["axis"]: row["accepted"] for row in mine if row["accepted"]} != {
-                axis: value for axis, value in was.items() if value
-            }:
-                changed.append(key)
-            report.predicted += 1
-            report.accepted += any(row["accepted"] for row in mine)
-            report.queued += any(row["usefulness"] for row in mine)
-    table.put_predictions(rows)
-    if changed:
-        write_again(table, changed, table.next_generation())
-
-
-def _row(
-    key: int, axis: str, tag: Tag, known: Label | None, version: str, now: float
-) -> dict[str, Any]:
-    """Return what is stored of a prediction, with how useful it is to ask a person about it.
-
-    That is how unsure the head is where nothing holds, or how sure it is that a feed's label is
-    wrong; a person's label asks for nothing.
-    """
-    label = known.value if known is not None and known.source != "head" else ""
-    suspect = ""
-    if label:
-        own = max((p for value, p in tag.best if within(value, label)), default=0.0)
-        doubt = tag.best[0][1] - own
-        usefulness = 0.0
-        if known is not None and known.source == "feed" and doubt > _LEAST_DOUBT:
-            suspect, usefulness = label, doubt
-    else:
-        usefulness = 0.0 if tag.accepted else 1.0 - tag.best[0][1]
-    return {
-        "product_key": key,
-        "axis": axis,
-        "head": version,
-        "best": json.dumps([[value, round(p, 6)] for value, p in tag.best]),
-        "accepted": tag.accepted,
-        "confidence": round(tag.confidence, 6),
-        "outside": round(tag.outside, 6),
-        "usefulness": round(usefulness, 6),
-        "suspect": suspect,
-        "time": now,
+    tags = {
+        key: each
+        for part in pooled(table, fingerprint, keys)
+        for key, each in zip(
+            part.keys.tolist(),
+            tags_of(head.predict(part.vectors, part.colours, corrections=since)),
+            strict=True,
+        )
     }
+    write_tags(table, tags, version, report, anew=anew)
 
 
 def _similar(catalogue: Catalogue, table: ProductTable, keys: Iterable[int]) -> list[int]:

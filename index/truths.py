@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
-from index.product import SEPARATOR, category_path
+from index.product import category_path
 from index.products import ProductTable
 from index.tables import products
+from vision.categories import SEPARATOR
 from vision.errors import FeedError, UnreadableImage
 from vision.images import Image, read_image
 

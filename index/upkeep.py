@@ -9,6 +9,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,11 +22,11 @@ from index.files import replace_durably
 from index.heads import HEADS
 from index.live import SNAPSHOT, forget_calibration, stored_calibration
 from index.place import DATABASE
-from index.products import ProductTable, StoredProduct, chunks
+from index.products import UPLOAD, ProductTable, StoredProduct, chunks
 from index.seal import reseal
 from index.tables import labels, products, views
 from index.writing import Change, ProductWriter
-from vision.batches import decode
+from vision.batches import Picture, decode
 from vision.errors import CatalogueError, QueryError, UnreadableImage
 
 if TYPE_CHECKING:
@@ -154,20 +155,31 @@ def _name(table: ProductWriter, key: int) -> str:
 
 
 def _remake(catalogue: Catalogue, table: ProductWriter, sha256: str) -> bool:
-    """Decode and embed an image again from any file that still holds it."""
+    """Decode and embed an image again from a file that still holds it, or what was uploaded."""
     for _, location in table.owners([sha256]).get(sha256, []):
         try:
-            data = read_bytes(location, ANY_SIZE.max_bytes)
-            if hashlib.sha256(data).hexdigest() != sha256:
-                continue
-            picture = decode(data, catalogue.encoder, ANY_SIZE)
-        except UnreadableImage:
+            picture = _decode_again(catalogue, table, sha256, location)
+        except (UnreadableImage, CatalogueError):  # gone, or its preview is damaged too
             continue
-        table.forget(sha256)
-        vectors = catalogue.encoder.encode_pixels(picture.pixels[None])
-        table.add_images([picture], vectors, catalogue.fingerprint)
-        return True
+        if picture is not None:
+            table.forget(sha256)
+            vectors = catalogue.encoder.encode_pixels(picture.pixels[None])
+            table.add_images([picture], vectors, catalogue.fingerprint)
+            return True
     return False
+
+
+def _decode_again(
+    catalogue: Catalogue, table: ProductTable, sha256: str, location: str
+) -> Picture | None:
+    """Return an image as it was added; None where its file holds another by now."""
+    if location.startswith(UPLOAD):  # there is no file, only the preview
+        preview = table.previews([sha256])[sha256]
+        return replace(decode(preview, catalogue.encoder, ANY_SIZE), sha256=sha256)
+    data = read_bytes(location, ANY_SIZE.max_bytes)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        return None
+    return decode(data, catalogue.encoder, ANY_SIZE)
 
 
 def back_up(catalogue: Catalogue, destination: Path) -> None:

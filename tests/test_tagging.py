@@ -73,7 +73,7 @@ def test_an_explanation_is_a_picture(catalogue: Catalogue, tmp_path: Path) -> No
 def test_tagging_fills_in_what_nobody_said(catalogue: Catalogue) -> None:
     assert product(catalogue, f"p{COUNT}").category == ""
     report = tag(catalogue)
-    assert report.predicted == COUNT + OPEN
+    assert (report.predicted, report.unchanged) == (OPEN, COUNT)  # the others were held out
     right = 0
     for number in range(COUNT, COUNT + OPEN):
         found = product(catalogue, f"p{number}").category
@@ -94,7 +94,7 @@ def test_tagging_again_does_nothing(catalogue: Catalogue) -> None:
 def test_tagging_goes_on_where_it_stopped(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.products.CHUNK", 50)
+    monkeypatch.setattr("index.products.CHUNK", 20)
 
     def stop(_stage: str, done: int, _total: int) -> None:
         if done:
@@ -103,7 +103,7 @@ def test_tagging_goes_on_where_it_stopped(
     with pytest.raises(KeyboardInterrupt):
         tag(catalogue, progress=stop)
     report = tag(catalogue)
-    assert (report.predicted, report.unchanged) == (COUNT + OPEN - 50, 50)
+    assert (report.predicted, report.unchanged) == (OPEN - 20, COUNT + 20)
 
 
 def test_a_head_learns_from_feeds_and_people_only(catalogue: Catalogue) -> None:
@@ -119,7 +119,7 @@ def test_a_head_learns_from_feeds_and_people_only(catalogue: Catalogue) -> None:
 def test_a_new_version_predicts_anew(catalogue: Catalogue) -> None:
     tag(catalogue)
     train(catalogue, precision=0.9)
-    assert tag(catalogue).predicted == COUNT + OPEN
+    assert tag(catalogue).predicted == OPEN
 
 
 def test_one_head_back(catalogue: Catalogue) -> None:

@@ -8,13 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
+from vision.arrays import dot
 from vision.categories import SEPARATOR
 from vision.targets import Labels
 
+_RUN = 4096  # rows that are compared at once
+
 NEVER = 2.0  # a threshold that no probability reaches
 
-# Thresholds that are tried, closer to each other towards one.
-_GRID = np.concatenate([[0.0], 1.0 / (1.0 + np.exp(-np.linspace(-3.0, 12.0, 600)))])
+# Thresholds that are tried, closer to each other towards one. What is accepted is in any case
+# likelier than all else together.
+_GRID = 1.0 / (1.0 + np.exp(-np.linspace(0.01, 12.0, 480)))
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,9 @@ def deepest(sure: np.ndarray, threshold: float) -> np.ndarray:
 class Curve:
     """What each threshold would have accepted of the held-out examples.
 
-    ``thresholds`` (t,) float32 rise, ``errors`` (t,) int64 counts wrong ones among the accepted,
-    ``accepted`` (t, classes) int64 counts the accepted by their true class, and ``asked``
-    (classes,) int64 all of them.
+    ``thresholds`` (t,) float32 rise, ``errors`` (t,) float32 counts wrong ones among the accepted,
+    ``accepted`` (t, classes) float32 counts the accepted by their true class, and ``asked``
+    (classes,) float32 all of them; each example counts as much as it stands for.
     """
 
     thresholds: np.ndarray
@@ -123,14 +127,48 @@ class Curve:
         at = int(np.searchsorted(self.thresholds, np.float32(threshold)))
         counts = self.accepted[at] if at < len(self.thresholds) else np.zeros(len(self.asked))
         with np.errstate(invalid="ignore"):
-            return counts / self.asked
+            shares: np.ndarray = counts / self.asked
+        return shares
+
+    def measured(self, precision: float) -> dict[str, float | None]:
+        """Return the threshold for a precision, and what it meant for the held-out examples."""
+        threshold = self.threshold(precision)
+        if threshold == NEVER:
+            return {"threshold": None, "coverage": 0.0, "precision": None}
+        at = int(np.searchsorted(self.thresholds, np.float32(threshold)))
+        accepted = float(self.accepted[at].sum())
+        return {
+            "threshold": threshold,
+            "coverage": accepted / max(1.0, float(self.asked.sum())),
+            "precision": 1.0 - float(self.errors[at]) / accepted,
+        }
+
+
+def stand_for(rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Return how much of what is asked, unit rows (m, d), each example, (n, d), stands for: (n,).
+
+    People label what is unclear first, so that labelled examples are harder than the rest. An
+    example counts once for itself and once for every asked row that it is the nearest to (the
+    nearest-neighbour density ratio; Loog, "Nearest neighbor-based importance weighting", MLSP
+    2012). The sum is the number of equal examples that would tell as much (Kish, 1965).
+    """
+    votes = np.ones(len(rows))
+    for at in range(0, len(asked), _RUN):
+        nearest = dot(asked[at : at + _RUN], rows.T).argmax(axis=1)
+        votes += np.bincount(nearest, minlength=len(rows))
+    return votes * (votes.sum() / (votes**2).sum())
 
 
 def make_curve(
-    tree: Tree, probabilities: np.ndarray, labels: Labels, admitted: np.ndarray
+    tree: Tree,
+    probabilities: np.ndarray,
+    labels: Labels,
+    admitted: np.ndarray,
+    shares: np.ndarray,
 ) -> Curve:
     """Count over held-out predictions (n, classes); only ``admitted`` ones (n,) can be accepted.
 
+    ``shares`` (n,) is how much each example counts (see ``stand_for``).
     Only examples whose label names a class can tell, since others may be right unseen.
     """
     exact = labels.exact
@@ -138,15 +176,15 @@ def make_curve(
     known = labels.take(np.flatnonzero(exact))
     right = tree.right(at, known)
     sure[~admitted[exact]] = -1.0
-    classes = len(tree.classes)
-    errors = np.zeros(len(_GRID), dtype=np.int64)
-    accepted = np.zeros((len(_GRID), classes), dtype=np.int64)
+    classes, share = len(tree.classes), shares[exact]
+    errors = np.zeros(len(_GRID), dtype=np.float32)
+    accepted = np.zeros((len(_GRID), classes), dtype=np.float32)
     for place, threshold in enumerate(_GRID.tolist()):
         depth = deepest(sure, threshold)
         rows = np.flatnonzero(depth >= 0)
-        errors[place] = np.count_nonzero(~right[rows, depth[rows]])
-        accepted[place] = np.bincount(known.codes[rows], minlength=classes)
-    asked = np.bincount(known.codes, minlength=classes)
+        errors[place] = share[rows][~right[rows, depth[rows]]].sum()
+        accepted[place] = np.bincount(known.codes[rows], share[rows], minlength=classes)
+    asked = np.bincount(known.codes, share, minlength=classes).astype(np.float32)
     return Curve(_GRID.astype(np.float32), errors, accepted, asked)
 
 

@@ -115,6 +115,26 @@ class AxisHead:
         reached = sure[np.arange(len(p)), depth]
         return tuple(tree.names(at, depth)), np.where(depth >= 0, reached, best)
 
+    def report(self, precision: float) -> dict[str, Any]:
+        """Return what was measured on held-out examples, for an asked precision, as JSON values.
+
+        "weights" tells which experts are listened to, "coverage" the share that is accepted, and
+        "coverage_by_class" that of each class with examples that were held out.
+        """
+        found: dict[str, Any] = {**self.figures, "weights": dict(self.weights)}
+        if self.outside is not None:
+            found["strangers"] = {"told": self.outside.told, "caught": self.outside.caught}
+        if self.curve is not None:
+            found |= self.curve.measured(precision)
+            shares = self.curve.coverage(self.curve.threshold(precision)).tolist()
+            asked = self.curve.asked.tolist()
+            found["coverage_by_class"] = {
+                name: share
+                for name, share, count in zip(self.classes, shares, asked, strict=True)
+                if count
+            }
+        return found
+
     def renamed(self, moves: Mapping[str, str]) -> AxisHead:
         """Return the same with its categories' new paths."""
         return replace(self, classes=tuple(translate(each, moves) for each in self.classes))

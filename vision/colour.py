@@ -34,7 +34,7 @@ _LINEAR = np.where(_values <= 0.04045, _values / 12.92, ((_values + 0.055) / 1.0
 def describe_colour(picture: PillowImage.Image) -> np.ndarray:
     """Return the descriptor of an RGB picture: (COLOUR_DIM,) float16, a unit vector."""
     small = picture.resize((_SIDE, _SIDE), PillowImage.Resampling.BOX)
-    lab = _lab(np.asarray(small))  # (64, 64, 3)
+    lab = to_lab(np.asarray(small))  # (64, 64, 3)
     border = np.concatenate(
         [
             lab[:_BORDER].reshape(-1, 3),
@@ -54,7 +54,7 @@ def describe_colour(picture: PillowImage.Image) -> np.ndarray:
     return np.concatenate(parts).astype(np.float16)
 
 
-def _lab(rgb: np.ndarray) -> np.ndarray:
+def to_lab(rgb: np.ndarray) -> np.ndarray:
     """Convert (h, w, 3) uint8 sRGB to CIE Lab (CIE 15:2004), float64."""
     xyz = _LINEAR[rgb] @ _TO_XYZ.T
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16.0 / 116.0)

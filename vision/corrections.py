@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vision.arrays import dot
 from vision.categories import SEPARATOR
 
 _NEAR = 0.02  # added to distances, so that the same picture is not infinitely near
@@ -70,7 +71,8 @@ def surprise_at(
     """Return how unlikely new labels (m,) were by probabilities (m, values): (m,) float32."""
     members = {each: _members(each, values) for each in dict.fromkeys(labels)}
     given = [probabilities[at, members[each]].sum() for at, each in enumerate(labels)]
-    return np.maximum(1.0 - np.array(given, dtype=np.float32), 0.0)
+    surprise: np.ndarray = np.maximum(1.0 - np.array(given, dtype=np.float32), 0.0)
+    return surprise
 
 
 def fit_similarity(
@@ -88,7 +90,7 @@ def fit_similarity(
         teachers, pupils = np.split(here, [-(-len(here) // _TEACHERS)])
         if len(teachers) and len(pupils):
             surprise = 1.0 - np.exp(log_p[teachers, codes[teachers]])
-            near = _nearness(rows[pupils] @ rows[teachers].T)
+            near = _nearness(dot(rows[pupils], rows[teachers].T))
             lessons.append((near, surprise, codes[teachers], log_p[pupils], codes[pupils]))
     if sum(len(each[-1]) for each in lessons) < _FEWEST:
         return Similarity()
@@ -135,7 +137,7 @@ def correct(
     step = max(1, _CELLS // max(len(labels), len(everything)))
     for at in range(0, len(rows), step):
         here = slice(at, at + step)
-        ratios = similarity.log_ratio(rows[here] @ known_rows.T, surprise)
+        ratios = similarity.log_ratio(dot(rows[here], known_rows.T), surprise)
         per_label = np.maximum.reduceat(ratios, starts, axis=1)
         gain = np.zeros((len(ratios), len(everything)), dtype=np.float32)
         for place, each in enumerate(known):

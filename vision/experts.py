@@ -23,12 +23,14 @@ from typing import ClassVar, Protocol
 import numpy as np
 import torch
 
+from vision.arrays import dot, solve, unit
 from vision.categories import names
 from vision.targets import Labels
 from vision.taxonomy import CATEGORY
 
 Words = Callable[[Sequence[str]], np.ndarray]
 
+NEAREST = 5  # examples whose cosines tell how near a product is to anything known
 _CELLS = 1 << 24  # numbers that one step of a computation may hold
 _ALPHA = 0.5  # votes that go to all classes alike, when the nearest example has one
 _SHRINKAGE = 0.3  # of the covariance within classes towards a sphere
@@ -38,7 +40,7 @@ _SHARPNESS = 10.0  # of cosines to prototypes, so that a weight of one is a sens
 
 @dataclass(frozen=True)
 class Features:
-    """What experts look at, of n products: ``rows`` (n, D) unit, ``vectors`` (n, d) centred."""
+    """What experts look at, of n products: ``rows`` (n, D) unit, ``vectors`` (n, d) embeddings."""
 
     rows: np.ndarray
     vectors: np.ndarray
@@ -73,7 +75,7 @@ class Linear:
 
     def scores(self, features: Features) -> np.ndarray:
         """Return the logits."""
-        logits: np.ndarray = features.rows @ self.weight + self.bias
+        logits: np.ndarray = dot(features.rows, self.weight) + self.bias
         return logits
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -83,14 +85,14 @@ class Linear:
 
 @dataclass(frozen=True)
 class Prototypes:
-    """``means`` (classes, D) float32: the direction of each class's mean, zeros without examples."""
+    """``means`` (classes, D) float32: the direction of each class's mean; zeros without any."""
 
     means: np.ndarray
     name: ClassVar[str] = "prototypes"
 
     def scores(self, features: Features) -> np.ndarray:
         """Return cosines, times a constant."""
-        cosines: np.ndarray = features.rows @ self.means.T
+        cosines: np.ndarray = dot(features.rows, self.means.T)
         return cosines * np.float32(_SHARPNESS)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -105,7 +107,7 @@ def fit_prototypes(rows: np.ndarray, labels: Labels) -> Prototypes:
     found, starts = np.unique(labels.codes[order], return_index=True)
     if len(found):
         sums[found] = np.add.reduceat(rows[order], starts, axis=0)
-    return Prototypes(unit(labels.shares.T @ sums))
+    return Prototypes(unit(dot(labels.shares.T, sums)))
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Discriminant:
 
     def scores(self, features: Features) -> np.ndarray:
         """Return the log-likelihood of each class, toned down."""
-        scores: np.ndarray = features.rows @ self.weight + self.bias
+        scores: np.ndarray = dot(features.rows, self.weight) + self.bias
         return scores
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -138,12 +140,12 @@ def fit_discriminant(rows: np.ndarray, labels: Labels) -> Discriminant:
     if there.any():
         sums = np.add.reduceat(rows[order], starts[there], axis=0)
         means[there] = sums / counts[there, None]
-    within = rows[exact].T @ rows[exact] - (means.T * counts) @ means
+    within = dot(rows[exact].T, rows[exact]) - dot(means.T * counts, means)
     within = within.astype(np.float64) / max(1, len(exact))
     sphere = max(float(np.trace(within)) / len(within), 1e-6)
     shrunk = (1.0 - _SHRINKAGE) * within
     shrunk[np.diag_indices_from(shrunk)] += _SHRINKAGE * sphere
-    weight = np.linalg.solve(shrunk, means.T.astype(np.float64)).astype(np.float32)
+    weight = solve(shrunk, means.T)
     bias = -0.5 * (means.T * weight).sum(axis=0)
     return Discriminant(weight * _CALM, np.where(there, bias, bias.min()) * _CALM)
 
@@ -165,26 +167,34 @@ class Neighbours:
         """Return the log of each class's share of the votes."""
         return self.look(features)[0]
 
-    def look(self, features: Features, nearest: int = 5) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores, and the cosines of the nearest examples, best first (n, nearest).
+    def look(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores, and the cosines of the nearest examples, best first (n, NEAREST).
 
-        Where there are fewer examples than ``nearest``, the last cosine is repeated.
+        Where there are fewer examples, the last cosine is repeated.
         """
+        scores, cosines = self.compare(features, [float(self.sharpness[0])])
+        return scores[0], cosines
+
+    def compare(
+        self, features: Features, sharpnesses: Sequence[float]
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return what ``look`` does, with scores for each of several sharpnesses."""
         known, codes = torch.from_numpy(self.rows), torch.from_numpy(self.codes)
         labels, classes = self.shares.shape
-        scores = np.empty((len(features), classes), dtype=np.float32)
-        cosines = np.empty((len(features), nearest), dtype=np.float32)
+        scores = [np.empty((len(features), classes), np.float32) for _ in sharpnesses]
+        cosines = np.empty((len(features), NEAREST), dtype=np.float32)
         step = max(1, _CELLS // max(1, len(known)))
-        there = min(nearest, len(known))
+        there = min(NEAREST, len(known))
         for at in range(0, len(features), step):
             here = slice(at, at + step)
             near = torch.from_numpy(features.rows[here]) @ known.T
             best = near.topk(there, dim=1).values
-            cosines[here] = best[:, list(range(there)) + [there - 1] * (nearest - there)].numpy()
-            votes = near.sub_(best[:, :1]).mul_(float(self.sharpness[0])).exp_()
-            per_label = torch.zeros(len(near), labels).index_add_(1, codes, votes).numpy()
-            per_class = per_label @ self.shares + _ALPHA / classes
-            scores[here] = np.log(per_class / per_class.sum(axis=1, keepdims=True))
+            cosines[here] = np.pad(best.numpy(), ((0, 0), (0, NEAREST - there)), mode="edge")
+            near -= best[:, :1]
+            for into, sharp in zip(scores, sharpnesses, strict=True):
+                votes = torch.zeros(len(near), labels).index_add_(1, codes, (near * sharp).exp_())
+                per_class = dot(votes.numpy(), self.shares) + _ALPHA / classes
+                into[here] = np.log(per_class / per_class.sum(axis=1, keepdims=True))
         return scores, cosines
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -204,30 +214,40 @@ def fit_neighbours(rows: np.ndarray, labels: Labels, sharpness: float) -> Neighb
 
 @dataclass(frozen=True)
 class Names:
-    """``vectors`` (classes, d) float32: the embedded names of the classes."""
+    """``vectors`` (classes, d) float32 are the embedded names.
+
+    ``usual`` (classes,) float32 tells how near pictures of anything are to each, which would favour
+    the same few classes everywhere.
+    """
 
     vectors: np.ndarray
+    usual: np.ndarray
     name: ClassVar[str] = "names"
 
     def scores(self, features: Features) -> np.ndarray:
-        """Return dot products with what is left of the embeddings without their mean.
-
-        The factor is that of CLIP's own training; the mean's part is the same for all pictures,
-        and would favour the same few classes everywhere.
-        """
-        products: np.ndarray = features.vectors @ self.vectors.T
-        return products * np.float32(100.0)
+        """Return how much nearer than usual names are, times the factor of CLIP's own training."""
+        cosines = dot(features.vectors, self.vectors.T)
+        scores: np.ndarray = (cosines - self.usual) * np.float32(100.0)
+        return scores
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the embedded names."""
-        return {"vectors": self.vectors}
+        """Return the embedded names and what is usual."""
+        return {"vectors": self.vectors, "usual": self.usual}
+
+    def take(self, classes: Sequence[int]) -> Names:
+        """Return the names of some of the classes."""
+        return Names(self.vectors[classes], self.usual[classes])
 
 
-def fit_names(axis: str, classes: Sequence[str], words: Words) -> Names:
-    """Embed what classes are called, each in several phrases of which the mean is taken."""
+def fit_names(axis: str, classes: Sequence[str], words: Words, mean: np.ndarray) -> Names:
+    """Embed what classes are called, each in several phrases of which the mean is taken.
+
+    ``mean`` (d,) is that of the embeddings of products, zeros where there are too few.
+    """
     phrases = [_phrases(axis, each) for each in classes]
     rows = words([phrase for each in phrases for phrase in each])
-    return Names(unit(rows.reshape(len(classes), -1, rows.shape[1]).mean(axis=1)))
+    vectors = unit(rows.reshape(len(classes), -1, rows.shape[1]).mean(axis=1))
+    return Names(vectors, dot(vectors, mean[:, None])[:, 0])
 
 
 def _phrases(axis: str, value: str) -> tuple[str, ...]:
@@ -264,10 +284,3 @@ def fit_frequency(labels: Labels) -> Frequency:
 KINDS: dict[str, type[Expert]] = {
     each.name: each for each in (Linear, Discriminant, Prototypes, Neighbours, Names, Frequency)
 }
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length one; rows of zeros stay zeros."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled: np.ndarray = rows / np.maximum(norms, 1e-12)
-    return scaled.astype(np.float32)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from vision.acceptance import Tree, calibration_error, hit_share, make_curve
+from vision.acceptance import Tree, calibration_error, hit_share, make_curve, stand_for
 from vision.axis import AxisHead
 from vision.corrections import Similarity, fit_similarity
-from vision.experts import Expert, Features, Neighbours, Words, fit_names
+from vision.experts import Expert, Features, Names, Neighbours
+from vision.inputs import FEWEST
 from vision.mixture import DEFAULTS, choose_weights, combine, fit_weights
+from vision.outside import Outside
 from vision.series import FOLDS, make_folds
 from vision.strangers import meet_strangers
 from vision.targets import Labels
@@ -35,162 +37,187 @@ class HeldOut:
     log_p: np.ndarray
 
 
+@dataclass(frozen=True)
+class Exam:
+    """What experts answered for examples that they had not seen.
+
+    ``rows`` (m,) are places in the examples, ``folds`` (m,) when they were held out, ``labels`` the
+    truth, ``scores`` (m, classes) float32 by expert; ``linear`` is a logistic regression that was
+    fitted on a part, for the final one to begin with.
+    """
+
+    rows: np.ndarray
+    folds: np.ndarray
+    labels: Labels
+    scores: Mapping[str, np.ndarray]
+    linear: Expert | None
+
+    def loss(self, log_p: np.ndarray) -> float:
+        """Return the mean negative log-likelihood of log-probabilities (m, classes)."""
+        return float(-self.labels.likelihood(log_p).mean())
+
+    def calibrated(self, name: str) -> np.ndarray:
+        """Return the log-probabilities of one expert alone, calibrated on all answers."""
+        said = {name: self.scores[name]}
+        return combine(said, fit_weights(said, self.labels))
+
+
 def fit_axis(task: Task, progress: Callable[[int], None]) -> tuple[AxisHead, HeldOut]:
     """Learn an axis, and return with it what was said of held-out examples."""
-    labels = task.labels
-    plain = Settings()
-    folds = make_folds(
-        task.features(plain.colour_weight).rows, labels, most_held_out(task), task.seed
-    )
-    held = np.flatnonzero(folds >= 0)
-    settings, tried = choose_settings(task) if len(held) else (plain, [])
+    labels, settings = task.labels, Settings()
+    folds = make_folds(task.series, labels, most_held_out(task), task.seed)
+    if not (folds >= 0).any():
+        head = _untested(task)
+        return head, HeldOut(np.empty(0, np.int64), np.empty((0, len(task.classes)), np.float32))
+    settings, tried = choose_settings(task)
     progress(1)
     features = task.features(settings.colour_weight)
-    scores, settings = _held_out_scores(task, features, labels, folds, settings)
-    weights = choose_weights(scores, labels.take(held)) if len(held) else _default(task)
+    exam, settings = _examine(task, features, folds, settings)
+    weights = choose_weights(exam.scores, exam.labels)
     progress(2)
     kept = remembered(labels, task.seed)
-    experts = fit_experts(features, labels, settings, task.names, weights, kept)
+    experts = fit_experts(features, labels, settings, task.names, weights, kept, exam.linear)
     progress(3)
+    log_p = combine(exam.scores, weights)
+    outside, admitted = _strangers(task, folds, settings, weights, exam)
+    honest = _twice_held_out(exam, weights, task.seed)
+    tree = Tree(task.classes, flat=not task.tree)
+    shares = _shares(task, settings, features, exam)
     head = AxisHead(
-        task.axis, task.classes, task.tree, settings.colour_weight, experts, weights, kept,
-        None, None, Similarity(), {},
-    )  # fmt: skip
-    figures: dict[str, Any] = {"settings": vars(settings), "tried": tried}
-    log_p = np.empty((0, len(task.classes)), dtype=np.float32)
-    if len(held):
-        log_p = combine(scores, weights)
-        head, more = _judged(task, head, features, labels, folds, scores, log_p, settings)
-        figures |= more
+        task.axis,
+        task.classes,
+        task.tree,
+        settings.colour_weight,
+        experts,
+        weights,
+        kept,
+        outside,
+        make_curve(
+            tree, np.exp(honest), exam.labels, admitted, _shares(task, settings, features, exam)
+        ),
+        _similarity(features, exam, log_p, task.seed),
+        {"settings": vars(settings), "tried": tried, **_figures(exam, honest)},
+    )
     progress(4)
-    return replace(head, figures=figures), HeldOut(held, log_p)
+    return head, HeldOut(exam.rows, log_p)
 
 
-def _held_out_scores(
-    task: Task, features: Features, labels: Labels, folds: np.ndarray, settings: Settings
-) -> tuple[dict[str, np.ndarray], Settings]:
-    """Return each expert's scores for the held-out examples, and the settings with a sharpness."""
+def _examine(
+    task: Task, features: Features, folds: np.ndarray, settings: Settings
+) -> tuple[Exam, Settings]:
+    """Ask all experts about each fold, trained on the others; choose the neighbours' sharpness."""
     held = np.flatnonzero(folds >= 0)
-    classes = len(task.classes)
-    wanted = (
-        [*DEFAULTS] if task.names is not None else [each for each in DEFAULTS if each != "names"]
-    )
-    scores = {name: np.empty((len(held), classes), np.float32) for name in wanted}
-    votes = {sharp: np.empty((len(held), classes), np.float32) for sharp in _SHARPNESS}
-    for train, test, experts in _trained(task, features, labels, folds, settings, wanted):
-        there = np.searchsorted(held, test)
-        here = features.take(test)
-        for name, expert in experts.items():
-            if name != "neighbours":
-                scores[name][there] = expert.scores(here)
-        voters = experts["neighbours"]
-        assert isinstance(voters, Neighbours)
-        for sharp, into in votes.items():
-            into[there] = replace(voters, sharpness=np.array([sharp], np.float32)).scores(here)
-    if not len(held):
-        return scores, settings
-    known = labels.take(held)
-    losses = {}
-    for sharp, said in votes.items():
-        one = {"neighbours": said}
-        losses[sharp] = float(-known.likelihood(combine(one, fit_weights(one, known))).mean())
-    best = min(losses, key=lambda each: losses[each])
-    return scores | {"neighbours": votes[best]}, replace(settings, sharpness=best)
-
-
-def _trained(
-    task: Task,
-    features: Features,
-    labels: Labels,
-    folds: np.ndarray,
-    settings: Settings,
-    wanted: Sequence[str],
-) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Expert]]]:
-    """Yield for each fold the rows trained on, those held out, and experts of the former."""
-    for fold in np.unique(folds[folds >= 0]).tolist():
+    wanted = [name for name in DEFAULTS if name != "names" or task.names is not None]
+    scores = {name: np.empty((len(held), len(task.classes)), np.float32) for name in wanted}
+    votes = [np.empty_like(scores["linear"]) for _ in _SHARPNESS]
+    linear = None
+    for fold in np.unique(folds[held]).tolist():
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        known = labels.take(train)
-        kept = remembered(known, task.seed)
-        yield (
-            train,
-            test,
-            fit_experts(features.take(train), known, settings, task.names, wanted, kept),
+        known, there, here = (
+            task.labels.take(train),
+            np.searchsorted(held, test),
+            features.take(test),
         )
+        kept = remembered(known, task.seed)
+        experts = fit_experts(features.take(train), known, settings, task.names, wanted, kept)
+        linear = linear or experts["linear"]
+        voters = experts.pop("neighbours")
+        assert isinstance(voters, Neighbours)
+        for into, said in zip(votes, voters.compare(here, _SHARPNESS)[0], strict=True):
+            into[there] = said
+        for name, expert in experts.items():
+            scores[name][there] = expert.scores(here)
+    exam = Exam(held, folds[held], task.labels.take(held), scores, linear)
+    trials = [replace(exam, scores={**scores, "neighbours": each}) for each in votes]
+    losses = [each.loss(each.calibrated("neighbours")) for each in trials]
+    best = int(np.argmin(losses))
+    return trials[best], replace(settings, sharpness=_SHARPNESS[best])
 
 
-def _judged(
-    task: Task,
-    head: AxisHead,
-    features: Features,
-    labels: Labels,
-    folds: np.ndarray,
-    scores: Mapping[str, np.ndarray],
-    log_p: np.ndarray,
-    settings: Settings,
-) -> tuple[AxisHead, dict[str, Any]]:
-    """Add what held-out examples tell: strangers, thresholds, corrections, and figures."""
-    held = np.flatnonzero(folds >= 0)
-    known = labels.take(held)
-    outside = meet_strangers(task, folds, settings, list(head.weights))
-    admitted = np.ones(len(held), dtype=bool)
-    if outside is not None:
-        model, rows, facts = outside
-        admitted[np.searchsorted(held, rows)] = model.probability(facts) <= model.limit
-    exact = np.flatnonzero(known.exact)
-    honest = _twice_held_out(scores, list(head.weights), known, folds[held], task.seed)
-    p = np.exp(honest)
-    curve = make_curve(Tree(task.classes, flat=not task.tree), p, known, admitted)
-    codes = known.codes[exact]
-    right = p[exact].argmax(axis=1) == codes
-    similarity = fit_similarity(
-        features.rows[held[exact]], codes, log_p[exact], folds[held[exact]], task.seed
+def _strangers(
+    task: Task, folds: np.ndarray, settings: Settings, weights: Mapping[str, float], exam: Exam
+) -> tuple[Outside | None, np.ndarray]:
+    """Return what tells strangers, and which of the held-out examples it lets pass, (m,) bool."""
+    admitted = np.ones(len(exam.rows), dtype=bool)
+    met = meet_strangers(task, folds, settings, weights)
+    if met is None:
+        return None, admitted
+    outside, rows, facts = met
+    admitted[np.searchsorted(exam.rows, rows)] = outside.probability(facts) <= outside.limit
+    return outside, admitted
+
+
+def _shares(task: Task, settings: Settings, features: Features, exam: Exam) -> np.ndarray:
+    """Return how much of what is asked each held-out example stands for, (m,), in examples."""
+    if task.asked is None:
+        return np.ones(len(exam.rows))
+    return stand_for(
+        features.rows[exam.rows], task.space.weighed(task.asked, settings.colour_weight)
     )
-    figures = {
-        "held_out": len(held),
-        "accuracy": float(right.mean()) if len(right) else float("nan"),
-        "top3": hit_share(p[exact], codes, 3) if len(right) else float("nan"),
-        "loss": float(-known.likelihood(honest).mean()),
-        "calibration_error": calibration_error(p[exact].max(axis=1), right),
-        "expert_losses": {
-            name: float(
-                -known.likelihood(combine({name: said}, fit_weights({name: said}, known))).mean()
-            )
-            for name, said in scores.items()
-        },
+
+
+def _similarity(features: Features, exam: Exam, log_p: np.ndarray, seed: int) -> Similarity:
+    exact = np.flatnonzero(exam.labels.exact)
+    rows = features.rows[exam.rows[exact]]
+    codes = exam.labels.codes[exact]
+    return fit_similarity(rows, codes, log_p[exact], exam.folds[exact], seed)
+
+
+def _figures(exam: Exam, log_p: np.ndarray) -> dict[str, Any]:
+    """Return what was measured on held-out examples, as JSON values."""
+    exact = exam.labels.exact
+    p, codes = np.exp(log_p[exact]), exam.labels.codes[exact]
+    figures: dict[str, Any] = {
+        "held_out": len(exam.rows),
+        "loss": exam.loss(log_p),
+        "expert_losses": {name: exam.loss(exam.calibrated(name)) for name in exam.scores},
     }
-    fitted = outside[0] if outside is not None else None
-    return replace(head, outside=fitted, curve=curve, similarity=similarity), figures
+    if len(codes):
+        right = p.argmax(axis=1) == codes
+        figures |= {
+            "accuracy": float(right.mean()),
+            "top3": hit_share(p, codes, 3),
+            "calibration_error": calibration_error(p.max(axis=1), right),
+        }
+    return figures
 
 
-def _twice_held_out(
-    scores: Mapping[str, np.ndarray],
-    chosen: Sequence[str],
-    known: Labels,
-    folds: np.ndarray,
-    seed: int,
-) -> np.ndarray:
-    """Return log-probabilities with weights that have not seen the example either."""
-    parts = folds
-    if len(np.unique(folds)) < 2:
-        parts = np.random.default_rng(seed).permutation(len(folds)) % FOLDS
-    log_p = np.empty_like(next(iter(scores.values())))
+def _twice_held_out(exam: Exam, chosen: Iterable[str], seed: int) -> np.ndarray:
+    """Return log-probabilities (m, classes) with weights that have not seen the example either."""
+    parts = exam.folds
+    if len(np.unique(parts)) < 2:
+        parts = np.random.default_rng(seed).permutation(len(parts)) % FOLDS
+    log_p = np.empty_like(exam.scores["linear"])
     for part in np.unique(parts).tolist():
-        out = parts == part
-        others = {name: scores[name][~out] for name in chosen}
-        weights = fit_weights(others, known.take(np.flatnonzero(~out)))
-        log_p[out] = combine({name: scores[name][out] for name in chosen}, weights)
+        out, rest = np.flatnonzero(parts == part), np.flatnonzero(parts != part)
+        scores = {name: exam.scores[name] for name in chosen}
+        others = {name: each[rest] for name, each in scores.items()}
+        weights = fit_weights(others, exam.labels.take(rest))
+        log_p[out] = combine({name: each[out] for name, each in scores.items()}, weights)
     return log_p
 
 
-def _default(task: Task) -> dict[str, float]:
-    """Return the weights where nothing could be held out."""
-    names = ("prototypes",) if task.names is None else ("prototypes", "names")
-    return {name: DEFAULTS[name] for name in names}
+def _untested(task: Task) -> AxisHead:
+    """Return an output that was learnt from too few examples to hold any out."""
+    wanted = ("prototypes",) if task.names is None else ("prototypes", "names")
+    weights = {name: DEFAULTS[name] for name in wanted}
+    # Without their mean taken away all colours are much alike.
+    settings = Settings() if len(task.values) >= FEWEST else Settings(colour_weight=0.0)
+    kept = remembered(task.labels, task.seed)
+    features = task.features(settings.colour_weight)
+    experts = fit_experts(features, task.labels, settings, task.names, weights, kept)
+    figures = {
+        "settings": vars(settings),
+        "note": "one example of each kind: the probabilities are not calibrated",
+    }
+    return AxisHead(
+        task.axis, task.classes, task.tree, settings.colour_weight, experts, weights, kept,
+        None, None, Similarity(), figures,
+    )  # fmt: skip
 
 
-def by_names(axis: str, classes: Sequence[str], words: Words) -> AxisHead:
-    """Return an output that goes by the names of classes alone; nothing that it says is accepted."""
-    names = fit_names(axis, classes, words)
+def by_names(axis: str, classes: Sequence[str], names: Names) -> AxisHead:
+    """Return an output that goes by the names of classes alone; it accepts nothing."""
     figures = {"note": "by names alone: the probabilities are not calibrated"}
     return AxisHead(
         axis, tuple(classes), axis == CATEGORY, 0.0, {"names": names}, {"names": 1.0},

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,16 +21,20 @@ from vision.axis import AxisHead, Prediction
 from vision.categories import ancestors
 from vision.corrections import Corrected
 from vision.errors import HeadError
-from vision.experts import Expert, Features, Neighbours, Words, fit_names
-from vision.fitting import STEPS, HeldOut, Task, by_names, fit_axis
-from vision.headfile import read_head, write_head
-from vision.inputs import Examples, Space, check_examples, fit_space
+from vision.experts import Expert, Features, Names, Neighbours, Words, fit_names
+from vision.fitting import STEPS, HeldOut, by_names, fit_axis
+from vision.headfile import Contents, read_head, write_head
+from vision.inputs import FEWEST, Examples, Space, check_examples, fit_space
+from vision.series import find_series
+from vision.task import Settings, Task
 from vision.taxonomy import CATEGORY, Taxonomy
 
 __all__ = ["Examples", "Head", "Prediction"]
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
+# What the file says in words beside the arrays.
+_ABOUT = ("skipped", "counts", "precision", "seed", "time", "fingerprint", "taxonomy")
 _BLOCK = 8192  # products that are predicted at once
 
 
@@ -71,14 +76,16 @@ class Head:
         words: Words | None = None,
         precision: float = 0.98,
         seed: int = 0,
+        asked: Examples | None = None,
         progress: Progress = silent,
     ) -> Head:
         """Train a head on what is labelled.
 
         ``words`` embeds texts as the encoder does, if it can (n,) -> (n, d); then the names of
         categories count too, and an axis without any labels goes by them alone. ``precision`` is
-        the share of accepted predictions that are to be right. The same examples and seed give the
-        same head.
+        the share of accepted predictions that are to be right, among those ``asked``: a sample of
+        what it will be asked of, by default the examples. The same examples and seed give the same
+        head.
 
         Raises:
             HeadError: where there is nothing to learn, or a label that the taxonomy does not have.
@@ -86,7 +93,9 @@ class Head:
         check_examples(examples, taxonomy, precision)
         space = fit_space(examples.vectors, examples.colours, seed)
         parts = space.parts(examples.vectors, examples.colours)
-        centred = (examples.vectors - space.mean).astype(np.float32)
+        series = _series(examples, space.weighed(parts, Settings.colour_weight), seed)
+        others = space.parts(asked.vectors, asked.colours) if asked is not None else None
+        named = partial(_named, words, examples.vectors)
         axes: dict[str, AxisHead] = {}
         held_out: dict[str, HeldOut] = {}
         skipped: dict[str, str] = {}
@@ -98,16 +107,17 @@ class Head:
             values = tuple(said[row] for row in rows.tolist())
             counts[axis] = dict(sorted(Counter(values).items()))
             classes = _classes(axis, leaves, counts[axis])
-            if not values and words is not None and len(leaves) > 1:
-                axes[axis] = by_names(axis, leaves, words)
+            if not values and len(leaves) > 1 and (names := named(axis, leaves)):
+                axes[axis] = by_names(axis, leaves, names)
                 kept[axis] = rows
                 continue
             if len(classes) < 2:
                 skipped[axis] = _too_few(axis, classes)
                 continue
-            names = fit_names(axis, classes, words) if words is not None else None
-            features = partial(_features, space, parts[rows], centred[rows])
-            task = Task(axis, axis == CATEGORY, features, values, classes, names, seed)
+            here = (space, parts[rows], examples.vectors[rows], values, classes)
+            task = Task(
+                axis, axis == CATEGORY, *here, named(axis, classes), series[rows], seed, others
+            )
             progress(f"train {axis}", 0, STEPS)
             fitted, out = fit_axis(task, partial(_report, progress, f"train {axis}"))
             axes[axis], kept[axis] = fitted, rows[fitted.kept]
@@ -153,11 +163,15 @@ class Head:
         since = self._corrections(corrections)
         for block in blocks:
             parts = self.space.parts(vectors[block], colours[block])
-            centred = (vectors[block] - self.space.mean).astype(np.float32)
             for axis, each in self.axes.items():
-                features = Features(self.space.weighed(parts, each.colour_weight), centred)
+                features = Features(self.space.weighed(parts, each.colour_weight), vectors[block])
                 said[axis].append(each.predict(features, asked, since.get(axis)))
         return {axis: _joined(parts) for axis, parts in said.items()}
+
+    def report(self, precision: float | None = None) -> dict[str, dict[str, Any]]:
+        """Return by axis what was measured on held-out examples (see AxisHead.report)."""
+        asked = self.precision if precision is None else precision
+        return {axis: each.report(asked) for axis, each in self.axes.items()}
 
     def renamed(self, moves: Mapping[str, str]) -> Head:
         """Return the head with its categories' new paths; of merged ones probabilities add up."""
@@ -168,7 +182,8 @@ class Head:
 
     def save(self, path: Path) -> str:
         """Write the head to ``path`` (.json) and a .safetensors beside it; return their digest."""
-        return write_head(self, path)
+        about = {name: getattr(self, name) for name in _ABOUT}
+        return write_head(Contents(self.space, self.axes, self.memory, about), path)
 
     @classmethod
     def load(
@@ -186,7 +201,8 @@ class Head:
                 was trained with another ``fingerprint`` or for categories that ``taxonomy`` lacks;
                 what is not given is not compared.
         """
-        head = read_head(path, digest)
+        kept = read_head(path, digest)
+        head = cls(kept.space, kept.axes, memory=kept.memory, **kept.about).remembering()
         head._check_home(path, fingerprint, taxonomy)
         return head
 
@@ -226,7 +242,7 @@ class Head:
 
     def _features(self, axis: AxisHead, vectors: np.ndarray, colours: np.ndarray) -> Features:
         parts = self.space.parts(vectors, colours)
-        return _features(self.space, parts, vectors - self.space.mean, axis.colour_weight)
+        return Features(self.space.weighed(parts, axis.colour_weight), vectors)
 
     def remembering(self) -> Head:
         """Return the head with its neighbours' rows as the file keeps them."""
@@ -248,8 +264,23 @@ _NOTHING = (
 )
 
 
-def _features(space: Space, parts: np.ndarray, centred: np.ndarray, weight: float) -> Features:
-    return Features(space.weighed(parts, weight), centred)
+def _series(examples: Examples, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Find series within categories or, where none are known, within the values of an attribute."""
+    known = [CATEGORY, *(axis for axis, said in examples.labels.items() if any(said))]
+    kinds = next(
+        (examples.labels[axis] for axis in known if any(examples.labels.get(axis, ()))), ()
+    )
+    return find_series(rows, kinds or ("",) * len(rows), seed)
+
+
+def _named(
+    words: Words | None, vectors: np.ndarray, axis: str, classes: Sequence[str]
+) -> Names | None:
+    if words is None:
+        return None
+    many = len(vectors) >= FEWEST
+    mean = vectors.mean(axis=0) if many else np.zeros(vectors.shape[1], np.float32)
+    return fit_names(axis, classes, words, mean)
 
 
 def _report(progress: Progress, stage: str, done: int) -> None:
@@ -269,8 +300,8 @@ def _too_few(axis: str, classes: Sequence[str]) -> str:
             f"No product has a label for {axis}. Label some in the feed, or with findalike review."
         )
     return (
-        f'All that is labelled for {axis} is "{classes[0]}": with one kind only there is nothing to '
-        f"tell apart. Label products of at least one other kind."
+        f'All that is labelled for {axis} is "{classes[0]}": with one kind only there is nothing '
+        f"to tell apart. Label products of at least one other kind."
     )
 
 

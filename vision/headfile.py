@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -25,68 +25,70 @@ from vision.experts import KINDS
 from vision.inputs import Space
 from vision.outside import Outside
 
-if TYPE_CHECKING:
-    from vision.head import Head
-
 _FORMAT = 1  # raise it when files of before can no longer be read
 
 
-def write_head(head: Head, path: Path) -> str:
+@dataclass(frozen=True)
+class Contents:
+    """What the files hold: arrays in ``space``, ``axes`` and ``memory``, and ``about``, JSON."""
+
+    space: Space
+    axes: dict[str, AxisHead]
+    memory: np.ndarray
+    about: dict[str, Any]
+
+
+def write_head(contents: Contents, path: Path) -> str:
     """Write both files, the JSON last; return the digest that tells this head from others."""
-    arrays = {f"space.{name}": value for name, value in vars(head.space).items()}
-    arrays["memory"] = head.memory
-    axes = []
-    for at, each in enumerate(head.axes.values()):
-        axes.append(_describe(each))
+    arrays = {f"space.{name}": value for name, value in vars(contents.space).items()}
+    arrays["memory"] = contents.memory
+    for at, each in enumerate(contents.axes.values()):
         arrays |= {f"{at}.{name}": value for name, value in _arrays(each).items()}
     packed = save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
     body = {
         "format": _FORMAT,
         "arrays": hashlib.sha256(packed).hexdigest(),
-        "axes": axes,
-        "skipped": head.skipped,
-        "counts": head.counts,
-        "precision": head.precision,
-        "seed": head.seed,
-        "time": head.time,
-        "fingerprint": head.fingerprint,
-        "taxonomy": head.taxonomy,
+        "axes": [_describe(each) for each in contents.axes.values()],
+        "about": contents.about,
     }
     _write(path.with_suffix(".safetensors"), packed)
     _write(path, _sealed(body))
     return _digest(body)
 
 
-def read_head(path: Path, digest: str = "") -> Head:
-    """Read both files; raises HeadError where they are not what was written."""
-    from vision.head import Head
+def read_head(path: Path, digest: str = "") -> Contents:
+    """Read both files.
 
+    Raises:
+        HeadError: where they are not what was written, or not the head with this digest.
+    """
     body = _opened(path)
-    if body["format"] != _FORMAT:
+    if body.get("format") != _FORMAT:
         raise HeadError(f"The head in {path} is of another version of findalike. Train anew.")
     if digest and digest != _digest(body):
         raise HeadError(f"{path} holds another head than was expected. {_MEND}")
+    arrays_path = path.with_suffix(".safetensors")
     try:
-        packed = path.with_suffix(".safetensors").read_bytes()
+        packed = arrays_path.read_bytes()
         if hashlib.sha256(packed).hexdigest() != body["arrays"]:
-            raise HeadError(f"{path.with_suffix('.safetensors')} is damaged. {_MEND}")
+            raise HeadError(f"{arrays_path} is damaged. {_MEND}")
         arrays = load(packed)
     except (OSError, SafetensorError) as error:
-        raise HeadError(f"The head in {path} cannot be read ({error}). {_MEND}") from error
+        raise HeadError(f"{arrays_path} cannot be read ({error}). {_MEND}") from error
     space = Space(**{name: arrays[f"space.{name}"] for name in Space.__dataclass_fields__})
-    axes = {}
-    for at, described in enumerate(body["axes"]):
-        own = {
-            name.partition(".")[2]: value
-            for name, value in arrays.items()
-            if name.partition(".")[0] == str(at)
-        }
-        axes[described["axis"]] = _axis(described, own)
-    head = Head(
-        space, axes, body["skipped"], body["counts"], arrays["memory"], body["precision"],
-        body["seed"], body["time"], body["fingerprint"], body["taxonomy"],
-    )  # fmt: skip
-    return head.remembering()
+    axes = {
+        each["axis"]: _axis(each, _below(str(at), arrays)) for at, each in enumerate(body["axes"])
+    }
+    return Contents(space, axes, arrays["memory"], body["about"])
+
+
+def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin with a prefix and a dot, without these."""
+    return {
+        name.partition(".")[2]: value
+        for name, value in arrays.items()
+        if name.partition(".")[0] == prefix
+    }
 
 
 _MEND = "Put its files back from a backup, go back to another head, or train anew: findalike train"
@@ -123,11 +125,7 @@ def _arrays(axis: AxisHead) -> dict[str, np.ndarray]:
 def _axis(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> AxisHead:
     experts = {}
     for name in described["experts"]:
-        own = {
-            key.partition(".")[2]: value
-            for key, value in arrays.items()
-            if key.partition(".")[0] == name
-        }
+        own = _below(name, arrays)
         if name == "neighbours":
             own["rows"] = np.empty((0, 0), dtype=np.float32)
         experts[name] = KINDS[name](**own)

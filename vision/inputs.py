@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vision.arrays import dot, leading_axes, unit
 from vision.errors import HeadError
-from vision.experts import unit
 from vision.taxonomy import CATEGORY, Taxonomy
 
-_FEWEST = 20  # examples from which a mean is taken away
+FEWEST = 20  # examples from which a mean is taken away
 _COLOUR_COMPONENTS = 128
+_POWER = 0.7  # of embeddings' numbers; see docs/head.md
 _COMPONENTS = 512  # of embeddings that are longer, the leading ones are kept
 _SAMPLE = 20_000  # examples that components are taken from
 
@@ -34,8 +35,8 @@ class Examples:
 class Space:
     """The shared input: what is taken away, and the components that are kept, float32.
 
-    ``mean`` (d,) and ``basis`` (d, r) are of embeddings, ``colour_mean`` (c,) and ``colour_basis``
-    (c, s) of colours. The columns of both bases are orthonormal.
+    ``mean`` (d,) and ``basis`` (d, r) are of evened embeddings, ``colour_mean`` (c,) and
+    ``colour_basis`` (c, s) of colours. The columns of both bases are orthonormal.
     """
 
     mean: np.ndarray
@@ -45,8 +46,8 @@ class Space:
 
     def parts(self, vectors: np.ndarray, colours: np.ndarray) -> np.ndarray:
         """Return (n, r + s) float32: the embedding and the colours, each of length one."""
-        shapes = unit((vectors - self.mean) @ self.basis)
-        shades = unit(colours.astype(np.float32) - self.colour_mean) @ self.colour_basis
+        shapes = unit(dot(evened(vectors) - self.mean, self.basis))
+        shades = dot(unit(colours.astype(np.float32) - self.colour_mean), self.colour_basis)
         return np.concatenate([shapes, shades], axis=1)
 
     def weighed(self, parts: np.ndarray, colour_weight: float) -> np.ndarray:
@@ -57,30 +58,30 @@ class Space:
         return rows
 
 
+def evened(vectors: np.ndarray) -> np.ndarray:
+    """Return embeddings (n, d) float32 in which a few large numbers no longer drown the others.
+
+    Power normalisation (Perronnin et al., "Improving the Fisher kernel", ECCV 2010).
+    """
+    rows: np.ndarray = np.sign(vectors) * np.abs(vectors) ** np.float32(_POWER)
+    return unit(rows)
+
+
 def fit_space(vectors: np.ndarray, colours: np.ndarray, seed: int) -> Space:
     """Return the space of some products; from very few no mean is taken away."""
     some = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:_SAMPLE])
-    vectors, colours = vectors[some], colours[some].astype(np.float32)
-    many = len(vectors) >= _FEWEST
+    vectors, colours = evened(vectors[some]), colours[some].astype(np.float32)
+    many = len(vectors) >= FEWEST
     mean, colour_mean = (
         each.mean(axis=0) if many else np.zeros(each.shape[1], np.float32)
         for each in (vectors, colours)
     )
     return Space(
         mean,
-        _leading(vectors - mean, _COMPONENTS),
+        leading_axes(vectors - mean, _COMPONENTS),
         colour_mean,
-        _leading(unit(colours - colour_mean), _COLOUR_COMPONENTS),
+        leading_axes(unit(colours - colour_mean), _COLOUR_COMPONENTS),
     )
-
-
-def _leading(rows: np.ndarray, most: int) -> np.ndarray:
-    """Return the leading principal axes, (d, most) float32; all axes where there are few rows."""
-    width = rows.shape[1]
-    if width <= most or len(rows) < most:
-        return np.eye(width, dtype=np.float32)
-    _, axes = np.linalg.eigh(rows.T @ rows)
-    return np.ascontiguousarray(axes[:, ::-1][:, :most], dtype=np.float32)
 
 
 def check_examples(examples: Examples, taxonomy: Taxonomy, precision: float) -> None:

@@ -7,7 +7,8 @@ import torch
 
 from vision.targets import Labels, log_likelihood
 
-_CELLS = 1 << 24  # numbers that one step of a computation may hold
+_STEP = 8192  # examples at once, so that they are read from memory once for both products
+_CELLS = 1 << 24  # numbers that such a step may hold
 _BALANCE = 0.5  # 0: every example counts the same, 1: every class does
 
 Coefficients = tuple[np.ndarray, np.ndarray]  # weight (D, classes), bias (classes,), float32
@@ -18,7 +19,7 @@ def fit_logistic(
     labels: Labels,
     inverse_penalty: float,
     start: Coefficients | None = None,
-    iterations: int = 100,
+    iterations: int = 40,
 ) -> Coefficients:
     """Fit by L-BFGS what minimises loss + |weight|^2 / (2 inverse_penalty).
 
@@ -32,7 +33,7 @@ def fit_logistic(
     width, classes = rows.shape[1], len(labels.classes)
     begin = start or (np.zeros((width, classes), np.float32), np.zeros(classes, np.float32))
     weight, bias = (torch.tensor(each, requires_grad=True) for each in begin)
-    step = max(1, _CELLS // classes)
+    step = max(1, min(_STEP, _CELLS // classes))
 
     @torch.no_grad()
     def loss() -> float:
@@ -55,7 +56,7 @@ def fit_logistic(
         tolerance_change=1e-6 * max(1, len(x)),
         line_search_fn="strong_wolfe",
     )
-    solver.step(loss)
+    solver.step(loss)  # type: ignore[no-untyped-call]
     return weight.detach().numpy(), bias.detach().numpy()
 
 
@@ -76,5 +77,6 @@ def _balance(labels: Labels) -> np.ndarray:
     """Return each example's factor in the loss, (n,) float32, one on average."""
     per_class = np.maximum(labels.counts, 1e-9) ** -_BALANCE
     per_label = labels.shares @ per_class.astype(np.float32)
-    factors: np.ndarray = per_label[labels.codes]
-    return factors / factors.mean()
+    factors = per_label[labels.codes]
+    balanced: np.ndarray = factors / factors.mean()
+    return balanced

@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
+from vision.arrays import dot
 from vision.experts import Features, Prototypes
 
 FALSE_REJECTIONS = 0.05  # of what belongs, this share is taken for something else
 PRIOR = 0.1  # share of things from outside that the probability reckons with
-_FACTS = 4
+_BY_DISTANCE = np.array([1.0, 1.0, 1.0, 0.0])  # leaves out how undecided the head is
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,12 @@ def facts_of(
 ) -> np.ndarray:
     """Return what tells strangers, (n, facts) float32, for log-probabilities (n, classes).
 
-    ``cosines`` (n, nearest) are those of the nearest examples.
+    Each is larger for what is stranger. ``cosines`` (n, nearest) are of the nearest examples.
     """
-    central = (features.rows @ prototypes.means.T).max(axis=1)
+    central = dot(features.rows, prototypes.means.T).max(axis=1)
     p = np.exp(log_p)
     undecided = -(p * log_p).sum(axis=1)
-    return np.stack([cosines[:, 0], cosines.mean(axis=1), central, undecided], axis=1)
+    return np.stack([-cosines[:, 0], -cosines.mean(axis=1), -central, undecided], axis=1)
 
 
 def fit_outside(inside: np.ndarray, strangers: np.ndarray, decided: bool) -> Outside:
@@ -57,21 +60,44 @@ def fit_outside(inside: np.ndarray, strangers: np.ndarray, decided: bool) -> Out
 
     ``decided`` False leaves out how undecided the head is: with few classes it tells nothing.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
     facts = np.concatenate([inside, strangers])
     out = np.arange(len(facts)) >= len(inside)
     centre, spread = inside.mean(axis=0), facts.std(axis=0) + 1e-6
-    used = np.ones(_FACTS, dtype=bool)
-    used[-1] = decided
-    model = LogisticRegression(C=1.0, class_weight="balanced")
-    model.fit(((facts - centre) / spread)[:, used], out)
-    slopes = np.zeros(_FACTS)
-    slopes[used] = model.coef_[0] / spread[used]
-    shift = float(model.intercept_[0]) - slopes @ centre + np.log(PRIOR / (1.0 - PRIOR))
+    if not decided:
+        facts = facts * _BY_DISTANCE
+    slopes, intercept = _logistic((facts - centre) / spread, out)
+    slopes = slopes / spread * (1.0 if decided else _BY_DISTANCE)
+    shift = intercept - slopes @ centre + np.log(PRIOR / (1.0 - PRIOR))
     fitted = Outside(np.append(slopes, shift).astype(np.float32), 1.0, 0.0, 0.0)
     p = fitted.probability(facts)
     limit = float(np.quantile(p[~out], 1.0 - FALSE_REJECTIONS))
     told = float(roc_auc_score(out, p))
     return Outside(fitted.weights, limit, told, float((p[out] > limit).mean()))
+
+
+def _logistic(facts: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return slopes (facts,) and intercept, with both kinds weighing the same.
+
+    No slope is negative: of what is far from the held-out classes, too, the farther is the
+    stranger.
+    """
+    x, y = torch.from_numpy(facts).double(), torch.from_numpy(out).double()
+    weight = torch.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum())
+    slopes = torch.full((x.shape[1],), -1.0, dtype=torch.float64, requires_grad=True)
+    intercept = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([slopes, intercept], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        solver.zero_grad()
+        positive = F.softplus(slopes)
+        loss = F.binary_cross_entropy_with_logits(
+            x @ positive + intercept, y, weight, reduction="sum"
+        )
+        loss = loss + positive.square().sum() / (2 * len(y))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    return F.softplus(slopes).detach().numpy(), float(intercept.detach())

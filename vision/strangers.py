@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ _FEW = 4  # classes, below which being undecided says little about strangers
 
 
 def meet_strangers(
-    task: Task, folds: np.ndarray, settings: Settings, wanted: Sequence[str]
+    task: Task, folds: np.ndarray, settings: Settings, weights: Mapping[str, float]
 ) -> tuple[Outside, np.ndarray, np.ndarray] | None:
     """Fit what tells strangers, by leaving out a part of the classes with each fold.
 
@@ -48,7 +48,7 @@ def meet_strangers(
         smaller = task.part(
             train, [each for each, there in zip(task.classes, stay, strict=True) if there]
         )
-        facts = _facts(smaller, features, train, [test, odd], settings, wanted)
+        facts = _facts(smaller, features, train, [test, odd], settings, weights)
         inside.append(facts[0])
         strangers.append(facts[1])
         rows.append(test)
@@ -66,17 +66,17 @@ def _facts(
     train: np.ndarray,
     asked: Sequence[np.ndarray],
     settings: Settings,
-    wanted: Sequence[str],
+    weights: Mapping[str, float],
 ) -> list[np.ndarray]:
     """Return the facts about some rows by experts of others, who know fewer classes."""
     labels = task.labels
     kept = remembered(labels, task.seed)
-    if len(task.classes) < 2:
-        wanted = [each for each in wanted if each != "linear"] or ["prototypes"]
-    experts = fit_experts(features.take(train), labels, settings, task.names, wanted, kept)
+    if len(task.classes) < 2:  # no regression can be fitted, and nobody is undecided
+        weights = {"prototypes": DEFAULTS["prototypes"]}
+    experts = fit_experts(features.take(train), labels, settings, task.names, weights, kept)
     head = AxisHead(
-        task.axis, task.classes, task.tree, settings.colour_weight, experts,
-        {name: DEFAULTS[name] for name in wanted}, kept, None, None, Similarity(), {},
+        task.axis, task.classes, task.tree, settings.colour_weight, experts, weights, kept,
+        None, None, Similarity(), {},
     )  # fmt: skip
     found = [head.log_probabilities(features.take(rows))[1] for rows in asked]
     return [each for each in found if each is not None]

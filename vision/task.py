@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from vision.experts import (
     fit_neighbours,
     fit_prototypes,
 )
+from vision.inputs import Space
 from vision.logistic import fit_logistic
 from vision.targets import Labels, make_labels
 
 MOST_HELD_OUT = 10_000  # examples that are held out to weigh experts and set thresholds
-REMEMBERED = 10_000  # examples that are kept as neighbours
+REMEMBERED = 5_000  # examples that are kept as neighbours
 _CELLS = 20_000_000  # probabilities that are held at once
 
 
@@ -40,34 +42,47 @@ class Settings:
 
 @dataclass(frozen=True)
 class Task:
-    """What is there to learn an axis from.
+    """What there is to learn an axis from.
 
-    ``features`` gives the features of all examples at a colour weight; ``values`` are their labels
-    (n,), none empty; ``classes`` the leaves or values to tell apart.
+    ``parts`` (n, r + s) are the examples in the shared ``space``, ``vectors`` (n, d) their
+    embeddings, ``values`` their labels (n,), none empty; ``classes`` are the
+    leaves or values to tell apart, ``names`` what these are called, where the encoder knows words;
+    ``series`` (n,) tell which of them belong together. ``asked`` (m, r + s) are what predictions
+    will be asked of, None where that is no other than the examples.
     """
 
     axis: str
     tree: bool
-    features: Callable[[float], Features]
+    space: Space
+    parts: np.ndarray
+    vectors: np.ndarray
     values: tuple[str, ...]
     classes: tuple[str, ...]
     names: Names | None
+    series: np.ndarray
     seed: int
+    asked: np.ndarray | None = None
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
-        """Return the values as labels."""
+        """The values as labels."""
         return make_labels(self.values, self.classes, self.tree)
 
-    def part(self, rows: np.ndarray, classes: Sequence[str] | None = None) -> Task:
+    def features(self, colour_weight: float) -> Features:
+        """Return what experts look at."""
+        return Features(self.space.weighed(self.parts, colour_weight), self.vectors)
+
+    def part(self, rows: np.ndarray, classes: Sequence[str] = ()) -> Task:
         """Return the task with some of the examples, and maybe only some of the classes."""
-        chosen = tuple(classes or self.classes)
+        chosen = tuple(classes) or self.classes
         names = self.names
         if names is not None:
-            names = Names(names.vectors[[self.classes.index(each) for each in chosen]])
+            names = names.take([self.classes.index(each) for each in chosen])
         return replace(
             self,
-            features=lambda weight: self.features(weight).take(rows),
+            parts=self.parts[rows],
+            vectors=self.vectors[rows],
+            series=self.series[rows],
             values=tuple(self.values[row] for row in rows.tolist()),
             classes=chosen,
             names=names,
@@ -81,14 +96,20 @@ def fit_experts(
     names: Names | None,
     wanted: Collection[str],
     kept: np.ndarray,
+    start: Expert | None = None,
 ) -> dict[str, Expert]:
-    """Fit those experts that are wanted, and in any case the two that tell strangers."""
+    """Fit those experts that are wanted, and in any case the two that tell strangers.
+
+    ``kept`` says which examples the neighbours are; ``start`` may be a linear expert to begin with.
+    """
     found: dict[str, Expert] = {
         "prototypes": fit_prototypes(features.rows, labels),
         "neighbours": fit_neighbours(features.rows[kept], labels.take(kept), settings.sharpness),
     }
     if "linear" in wanted:
-        found["linear"] = Linear(*fit_logistic(features.rows, labels, settings.inverse_penalty))
+        begin = (start.weight, start.bias) if isinstance(start, Linear) else None
+        fitted = fit_logistic(features.rows, labels, settings.inverse_penalty, begin)
+        found["linear"] = Linear(*fitted)
     if "discriminant" in wanted:
         found["discriminant"] = fit_discriminant(features.rows, labels)
     if "frequency" in wanted:

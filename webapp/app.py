@@ -18,8 +18,11 @@ from index.catalogue import Catalogue
 from vision.errors import CatalogueError, EncoderError, FindalikeError
 from vision.sandbox import SandboxBusy
 from webapp import shop
+from webapp.api.mount import explain, mount
 from webapp.gates import Full
+from webapp.logs import log_requests
 from webapp.services import Config, Services, services
+from webapp.staff.register import register as register_staff
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -67,7 +70,10 @@ def create_app(catalogue: Catalogue, config: Config | None = None) -> Flask:
     Babel(app, locale_selector=_language, default_translation_directories="translations")
     guard = CSRFProtect(app)
     app.register_blueprint(shop.blueprint)
+    register_staff(app)
     guard.exempt(shop.blueprint)  # shoppers change nothing and have no cookie
+    mount(app, guard)
+    log_requests(app)
     app.before_request(_number)
     app.after_request(_finish)
     app.jinja_env.globals.update(
@@ -136,6 +142,8 @@ def _finish(response: Response) -> Response:
 
 def _explain(error: Exception) -> Response:
     """Return the page that says in plain words what went wrong; details go to the log."""
+    if request.path.startswith("/api/"):
+        return explain(error)
     status, text, retry = _words(error)
     if status >= 500 and not retry:
         _log.error("request %s failed", g.get("request_id"), exc_info=error)

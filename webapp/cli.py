@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vision.errors import UnreadableImage
-from webapp import demo, encoders, evaluation, review, serving, tags, taxonomy, upkeep
+from webapp import demo, encoders, evaluation, keys, review, serving, tags, taxonomy, upkeep
 from webapp.command import (
     PASSED_OVER,
     PATH,
@@ -59,7 +59,7 @@ def main(ctx: click.Context, path: Path) -> None:
 
 
 _OTHERS = (
-    *upkeep.COMMANDS, demo.demo, taxonomy.taxonomy, *tags.COMMANDS, review.review,
+    *upkeep.COMMANDS, demo.demo, taxonomy.taxonomy, *tags.COMMANDS, review.review, keys.keys,
     *encoders.COMMANDS, evaluation.evaluate, serving.serve,
 )  # fmt: skip
 for _each in _OTHERS:

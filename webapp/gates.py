@@ -59,6 +59,11 @@ class Gate:
             raise Full(5)
         return future.result()
 
+    @property
+    def waiting(self) -> int:
+        """Return how many pieces of work wait for a thread at the moment."""
+        return self._threads._work_queue.qsize()
+
     def close(self) -> None:
         """End the threads when they have finished."""
         self._threads.shutdown()

@@ -12,12 +12,15 @@ from flask import current_app
 
 from index.catalogue import Catalogue
 from index.facets import Facets, browse, count_facets
+from index.parts import Parted, search_parts
 from index.products import StoredProduct
 from index.query import Answer, Query
 from vision.images import Limits
 from vision.sandbox import Sandbox
 from webapp.gates import Allowance, Gate
+from webapp.metrics import Metrics
 from webapp.photos import KeptPhotos
+from webapp.staff.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ class Config:
     ``photo_hours`` is how long a shared photo is kept, ``max_upload`` the bytes of a request,
     ``searches_per_minute`` what one client may ask (0: any number), ``working`` how many searches
     run at once and ``waiting`` how many more may be let in. ``examples`` are photos that the start
-    page offers. ``https`` marks cookies as for HTTPS only.
+    page offers. ``keep_missed`` keeps small copies of the photos that nothing was found for, for
+    the staff to see. ``https`` marks cookies as for HTTPS only. With ``open_search`` programs may
+    search and read products without a key, as shoppers can; ``log_words`` writes what was asked
+    into the log.
     """
 
     shop_name: str = "findalike"
@@ -40,6 +46,9 @@ class Config:
     waiting: int = 16
     examples: tuple[Path, ...] = ()
     https: bool = False
+    open_search: bool = True
+    log_words: bool = False
+    keep_missed: bool = False
 
 
 class Services:
@@ -51,12 +60,24 @@ class Services:
         self.sandbox = Sandbox(limits=Limits(max_bytes=config.max_upload))
         self.gate = Gate(config.working, config.waiting)
         self.allowance = Allowance(config.searches_per_minute)
+        self.metrics = Metrics(lambda: self.gate.waiting)
         self.photos = KeptPhotos(catalogue.path / "photos", config.photo_hours)
+        self.desk = Desk(catalogue, keep_photos=config.keep_missed)
         self._counted: dict[tuple[int, tuple[str, ...]], Facets] = {}
 
     def search(self, query: Query) -> Answer:
         """Answer a query in one of the gate's threads; raises Full where none became free."""
-        return self.gate.run(lambda: self.catalogue.search(query))
+        answer = self.gate.run(lambda: self.catalogue.search(query))
+        self.desk.note_search(query, answer)
+        self.metrics.searched(answer.verdict, answer.milliseconds)
+        return answer
+
+    def search_parts(self, query: Query) -> Parted:
+        """Answer a photo as ``search`` does, or the part of it that finds much more."""
+        found = self.gate.run(lambda: search_parts(self.catalogue, query))
+        self.desk.note_search(query, found.answer)
+        self.metrics.searched(found.answer.verdict, found.answer.milliseconds)
+        return found
 
     def facets(self, where: tuple[str, ...]) -> Facets:
         """Return what the products that fit can be narrowed down by, remembered until a change."""
@@ -102,9 +123,13 @@ class Services:
         _ = self.catalogue.encoder
         with self.catalogue.reading() as table:
             self.catalogue.index(table)
+        self.photos.start()
+        self.desk.start()
 
     def close(self) -> None:
         """Let go of threads and children."""
+        self.desk.close()
+        self.photos.close()
         self.gate.close()
         self.sandbox.close()
 

@@ -42,6 +42,8 @@ _IDLE = 30  # seconds without a byte until a connection is closed
 @click.option(
     "--keep-hours", default=24.0, show_default=True, help="How long shared photos are kept."
 )
+@click.option("--closed", is_flag=True, help="Searching through the API needs a key.")
+@click.option("--log-words", is_flag=True, help="Write the words of searches into the log.")
 @click.option("--debug", is_flag=True, help="For development: errors in full, pages read anew.")
 def serve(
     path: Path,
@@ -51,6 +53,8 @@ def serve(
     proxy: str | None,
     searches: int,
     keep_hours: float,
+    closed: bool,
+    log_words: bool,
     debug: bool,
 ) -> None:
     """Serve the shopper's pages until stopped with Ctrl-C or SIGTERM."""  # fmt: skip
@@ -66,6 +70,8 @@ def serve(
             photo_hours=keep_hours,
             searches_per_minute=searches,
             https=proxy is not None,
+            open_search=not closed,
+            log_words=log_words,
         )
         app = create_app(catalogue, config)
         service = app.extensions["findalike"]
@@ -86,19 +92,21 @@ def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
     waitress, because it is one process of plain Python: the model is there once, its threads share
     it, and a slow client costs it a connection, not a thread.
     """
-    import waitress
+    from waitress.server import create_server
+
+    from webapp.logs import write_json_lines
 
     # glibc gives each thread a heap of its own, which here keeps 150 MB that nobody uses again.
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 3)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    write_json_lines()
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     trusted = {} if proxy is None else {
         "trusted_proxy": proxy,
         "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"},
     }  # fmt: skip
     try:
-        server = waitress.create_server(
+        server = create_server(
             app,
             host=host,
             port=port,
