@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vision.errors import UnreadableImage
-from webapp import demo, encoders, evaluation, keys, review, serving, tags, taxonomy, upkeep
+from webapp import demo, encoders, evaluation, keys, review, serving, tags, taxonomy, upkeep, users
 from webapp.command import (
     PASSED_OVER,
     PATH,
@@ -54,13 +54,16 @@ def main(ctx: click.Context, path: Path) -> None:
     findalike search photo.jpg     find the product in a photo
     """
     ctx.obj = path
+    # Before NumPy is loaded: OpenBLAS's threads spin beside torch's own, and made an add on a busy
+    # machine take four times the processor time (docs/performance.md).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Sweeping through torch's objects before the process ends would take most of a second.
     atexit.register(gc.freeze)
 
 
 _OTHERS = (
     *upkeep.COMMANDS, demo.demo, taxonomy.taxonomy, *tags.COMMANDS, review.review, keys.keys,
-    *encoders.COMMANDS, evaluation.evaluate, serving.serve,
+    *encoders.COMMANDS, evaluation.evaluate, serving.serve, users.users,
 )  # fmt: skip
 for _each in _OTHERS:
     main.add_command(_each)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from index.catalogue import Catalogue
 
 _ASKED = 10  # customers' photos
+_STAFF = "demo"  # the name of the account that is made for the staff pages
 
 
 @click.command(short_help="See it work on a sample catalogue.")
@@ -22,8 +25,16 @@ _ASKED = 10  # customers' photos
     "--catalogue", "-c", "path", type=PATH, default=Path("findalike-demo"), show_default=True,
     help="The folder that the sample catalogue is put into.",
 )  # fmt: skip
-def demo(path: Path) -> None:
-    """Index a sample catalogue of rendered products and ask it ten customers' photos."""
+@click.option("--port", default=8000, show_default=True, help="The port that the shop listens on.")
+@click.option(
+    "--serve/--no-serve", "serves", default=None,
+    help="Whether to open the shop afterwards.  [default: in a terminal]",
+)  # fmt: skip
+def demo(path: Path, port: int, serves: bool | None) -> None:
+    """Index a sample catalogue of rendered products, ask it ten customers' photos, open the shop.
+
+    The shop has the ten photos one click away; Ctrl-C ends it.
+    """
     from index.catalogue import Catalogue
     from index.place import is_catalogue
     from index.query import Query
@@ -41,6 +52,25 @@ def demo(path: Path) -> None:
             [Query(photo=SAMPLE / row["query_image"], k=3) for row in asked]
         )
         print_demo(path, asked, answers)
+        if sys.stdout.isatty() if serves is None else serves:
+            _open_shop(catalogue, [SAMPLE / row["query_image"] for row in asked], port)
+
+
+def _open_shop(catalogue: Catalogue, photos: list[Path], port: int) -> None:
+    """Serve the shop until Ctrl-C, with photos to try and an account for the staff pages."""
+    from index.accounts import AccountError, Accounts
+    from webapp.services import Config
+    from webapp.serving import run, shop_of
+
+    accounts, password = Accounts(catalogue.engine), secrets.token_urlsafe(9)
+    try:
+        accounts.add(_STAFF, password, "admin")
+    except AccountError:  # of an earlier demo
+        accounts.set_password(_STAFF, password)
+    config = Config(shop_name="findalike demo", examples=tuple(photos))
+    with shop_of(catalogue, config) as app:
+        click.echo(f"\nThe shop is open until Ctrl-C. Staff: /staff/ as {_STAFF}, {password}")
+        run(app, "127.0.0.1", port)
 
 
 def sample_photos() -> list[dict[str, str]]:

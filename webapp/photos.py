@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from vision.images import Image, read_image
 from vision.sandbox import LONG_SIDE
 
 _MOST = 5_000  # photos at once; the oldest give way
+_OFTEN = 600.0  # seconds between two looks at the clock, or a tenth of the time that photos have
+_log = logging.getLogger("findalike")
 
 
 class KeptPhotos:
@@ -26,6 +30,29 @@ class KeptPhotos:
     def __init__(self, folder: Path, hours: float) -> None:
         self.hours = hours
         self._folder = folder
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Delete photos when their time is over, from a thread, until ``close``."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="photos", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self.sweep()
+            except OSError as error:  # the next look may succeed
+                _log.warning("old photos could not be deleted: %s", error)
+            if self._closed.wait(min(_OFTEN, self.hours * 360)):
+                return
 
     def keep(self, image: Image) -> str:
         """Keep a photo; return its token, 128 random bits that go into an address."""

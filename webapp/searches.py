@@ -24,7 +24,9 @@ ORDERS = {
     "-price": lazy_gettext("Price, high to low"),
 }
 # Parts of a photo that can be chosen without drawing.
+WHOLE = Region(0, 0, 1, 1)  # asked for as such: no part is looked for
 PARTS = {
+    "whole": (lazy_gettext("the whole photo"), "0,0,1,1"),
     "centre": (lazy_gettext("the middle"), "0.2,0.2,0.6,0.6"),
     "left": (lazy_gettext("the left half"), "0,0,0.5,1"),
     "right": (lazy_gettext("the right half"), "0.5,0,0.5,1"),
@@ -42,8 +44,10 @@ class Search:
     """One search as the page has it.
 
     ``words`` as they were typed, ``like`` a product's id, ``kept`` the token of a kept photo,
-    ``example`` the place of an example photo, from 1. ``chosen`` are the values by field (brand,
-    availability or an attribute), ``least`` and ``most`` prices. ``shown`` is how many products.
+    ``example`` the place of an example photo, from 1; ``region`` the part of the photo that counts,
+    None where the shop may choose it, WHOLE where it may not. ``chosen`` are the values by field
+    (brand, availability or an attribute), ``least`` and ``most`` prices. ``shown`` is how many
+    products.
     """
 
     words: str = ""
@@ -89,7 +93,7 @@ class Search:
         wanted, unwanted = self.words_parts
         return Query(
             photo=photo,
-            region=self.region if photo is not None else None,
+            region=self.region if photo is not None and self.region != WHOLE else None,
             text=wanted,
             not_text=unwanted,
             like=self.like,
@@ -109,7 +113,7 @@ class Search:
             ("like", self.like),
             ("kept", self.kept),
             ("example", str(self.example or "")),
-            ("region", _numbers(self.region)),
+            ("region", numbers(self.region)),
             ("category", self.category),
             *((_field(name), value) for name, values in self.chosen.items() for value in values),
             ("least", "" if self.least is None else f"{self.least:g}"),
@@ -127,6 +131,7 @@ def read_search(values: MultiDict[str, str]) -> Search:
         raise QueryError(gettext("These are too many words; describe it in a sentence."))
     part = values.get("part", "")
     region = PARTS[part][1] if part in PARTS else values.get("region", "")
+    region = values.get("pick", region)  # a button
     chosen = {
         name.removeprefix(_ATTRIBUTE): tuple(dict.fromkeys(filter(None, values.getlist(name))))
         for name in values
@@ -175,7 +180,8 @@ def _region(text: str) -> Region | None:
     return Region(x, y, width, height)
 
 
-def _numbers(region: Region | None) -> str:
+def numbers(region: Region | None) -> str:
+    """Return a region as a form has it, "" for none."""
     if region is None:
         return ""
     return ",".join(f"{each:.4g}" for each in (region.x, region.y, region.width, region.height))

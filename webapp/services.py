@@ -17,6 +17,7 @@ from index.products import StoredProduct
 from index.query import Answer, Query
 from vision.images import Limits
 from vision.sandbox import Sandbox
+from vision.threads import one_thread_each
 from webapp.gates import Allowance, Gate
 from webapp.metrics import Metrics
 from webapp.photos import KeptPhotos
@@ -42,7 +43,7 @@ class Config:
     photo_hours: float = 24.0
     max_upload: int = 20 * 2**20
     searches_per_minute: int = 120
-    working: int = max(1, (os.cpu_count() or 1) // 2)
+    working: int = os.cpu_count() or 1
     waiting: int = 16
     examples: tuple[Path, ...] = ()
     https: bool = False
@@ -120,6 +121,7 @@ class Services:
     def warm(self) -> None:
         """Load the encoder and the index, and start the children, before anyone waits for them."""
         self.sandbox.warm()
+        one_thread_each()  # the gate has as many threads as there are cores
         _ = self.catalogue.encoder
         with self.catalogue.reading() as table:
             self.catalogue.index(table)

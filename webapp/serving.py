@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,13 @@ import click
 from webapp.command import open_catalogue, with_catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from flask import Flask
+
+    from index.catalogue import Catalogue
+    from webapp.services import Config
 
 _THREADS = 32  # requests at once: those that search, those that wait to, and as many others
 _CONNECTIONS = 1000  # open at once: slow clients hold a connection, but no thread
@@ -61,29 +66,36 @@ def serve(
     if debug and host not in ("127.0.0.1", "localhost", "::1"):
         raise click.ClickException("--debug shows the code to everyone; leave out --host.")
     with open_catalogue(path) as catalogue:
-        from webapp.app import create_app
         from webapp.services import Config
 
         config = Config(
             shop_name=name,
-            secret_key=_secret(path / "secret.key"),
             photo_hours=keep_hours,
             searches_per_minute=searches,
             https=proxy is not None,
             open_search=not closed,
             log_words=log_words,
         )
-        app = create_app(catalogue, config)
-        service = app.extensions["findalike"]
-        try:
-            service.warm()
+        with shop_of(catalogue, config) as app:
             if debug:
                 click.echo(f"http://{_shown(host)}:{port}/ (debug)")
                 app.run(host, port, debug=True, use_reloader=False)
             else:
                 run(app, host, port, proxy)
-        finally:
-            service.close()
+
+
+@contextlib.contextmanager
+def shop_of(catalogue: Catalogue, config: Config) -> Iterator[Flask]:
+    """Open the app of a catalogue, ready to answer; cookies are signed with the catalogue's key."""
+    from webapp.app import create_app
+
+    app = create_app(catalogue, replace(config, secret_key=_secret(catalogue.path / "secret.key")))
+    service = app.extensions["findalike"]
+    try:
+        service.warm()
+        yield app
+    finally:
+        service.close()
 
 
 def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
@@ -92,7 +104,7 @@ def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
     waitress, because it is one process of plain Python: the model is there once, its threads share
     it, and a slow client costs it a connection, not a thread.
     """
-    from waitress.server import create_server
+    import waitress
 
     from webapp.logs import write_json_lines
 
@@ -106,7 +118,7 @@ def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
         "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"},
     }  # fmt: skip
     try:
-        server = create_server(
+        server = waitress.create_server(  # type: ignore[attr-defined]  # missing in its stubs
             app,
             host=host,
             port=port,

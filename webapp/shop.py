@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
@@ -14,8 +15,9 @@ from index.products import StoredProduct
 from index.query import Answer, Query
 from vision.categories import SEPARATOR
 from vision.faults import Fault, photo_faults
-from vision.images import Image
-from webapp.searches import ORDERS, PARTS, Search, read_search
+from vision.images import Image, Region
+from vision.regions import likely_regions
+from webapp.searches import ORDERS, PARTS, WHOLE, Search, numbers, read_search
 from webapp.services import services
 from webapp.uploads import inline, read_photo, require, trusted
 
@@ -25,6 +27,9 @@ _YEAR = 365 * 24 * 3600
 _SIMILAR = 12  # products shown beside one
 _FIRST = 12  # products on the start page
 _LINKS = ("https://", "http://")
+_TURNS = {"right": 1, "left": 3}  # quarters of a circle, clockwise
+_THUMB = 112  # pixels of the long side
+_PARTS = 3  # offered beside the whole photo
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,21 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of the photo that can be chosen: as a form has it, and a small JPEG in Base64."""
+
+    region: str
+    picture: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
 class Found:
     """What the page shows below the question.
 
-    ``faults`` are those of the photo, told only where nothing certain was found. ``shared`` is the
-    address of this search after it was asked for; ``more`` tells whether there may be more.
+    ``faults`` are those of the photo, and ``parts`` its parts, told only where nothing certain was
+    found; ``by_itself`` where the shop chose the part. ``shared`` is the address of this search
+    after it was asked for; ``more`` tells whether there may be more.
     """
 
     search: Search
@@ -49,6 +64,8 @@ class Found:
     cards: tuple[Card, ...]
     facets: Facets
     faults: tuple[Fault, ...]
+    parts: tuple[Part, ...]
+    by_itself: bool
     like: Product | None
     shared: str
     more: bool
@@ -69,12 +86,8 @@ def page() -> Response:
             service.allowance.spend(request.remote_addr or "")
             place.enter_context(service.gate.place())
         photo, search = _photo(search)
-        shared = ""
-        if "share" in request.form:
-            if photo is not None and not search.kept:
-                search = replace(search, kept=service.photos.keep(photo), example=None)
-            shared = search.address(shown=Search.shown)
-        found = _find(search, photo, shared)
+        found = _find(search, photo)
+        search = found.search
     context = {
         "found": found,
         "search": search,
@@ -100,17 +113,23 @@ def _photo(search: Search) -> tuple[Image | None, Search]:
     service = services()
     photo = read_photo(request, service.sandbox)
     if photo is not None:
-        return photo, replace(search, kept="", example=None, like="")
-    if search.kept:
-        return require(service.photos.get(search.kept)), search
-    if search.example:
+        search = replace(search, kept="", example=None, like="")
+    elif search.kept:
+        photo = require(service.photos.get(search.kept))
+    elif search.example:
         if search.example > len(service.examples):
             abort(404)
-        return trusted(service.examples[search.example - 1]), search
-    return None, search
+        photo = trusted(service.examples[search.example - 1])
+    turn = request.form.get("turn", "")
+    if photo is not None and turn in _TURNS:
+        # From here on it is another photo, which the page carries along.
+        photo = photo.turned(_TURNS[turn])
+        search = replace(search, kept="", example=None, region=None)
+    return photo, search
 
 
-def _find(search: Search, photo: Image | None, shared: str) -> Found:
+def _find(search: Search, photo: Image | None) -> Found:
+    """Search; the search that comes back names the part that was chosen, and the kept photo."""
     service = services()
     facets = service.facets(search.where)
     stored = service.product(search.like) if search.like else None
@@ -119,8 +138,18 @@ def _find(search: Search, photo: Image | None, shared: str) -> Found:
         limit = search.shown if search.narrowed or search.order else _FIRST
         products = service.browse(search.where, search.order, limit)
         cards = tuple(_card(each) for each in products)
-        return Found(search, None, cards, facets, (), None, shared, facets.products > len(cards))
-    answer = service.search(search.query(photo))
+        more = facets.products > len(cards)
+        return Found(search, None, cards, facets, (), (), False, None, "", more)
+    query = search.query(photo)
+    likely: tuple[Region, ...] = ()
+    by_itself = False
+    if photo is not None and query.photo_only and search.region is None:
+        parted = service.search_parts(query)
+        answer, likely, by_itself = parted.answer, parted.likely, parted.region is not None
+        search = replace(search, region=parted.region)
+    else:
+        answer = service.search(query)
+        likely = likely_regions(photo) if photo is not None else ()
     sure = answer.verdict == "exact"
     cards = tuple(
         Card(hit.product, hit.sha256, sure and place == 0) for place, hit in enumerate(answer.hits)
@@ -129,8 +158,26 @@ def _find(search: Search, photo: Image | None, shared: str) -> Found:
         sign = -1 if search.order.startswith("-") else 1
         cards = tuple(sorted(cards, key=lambda each: _by_price(each.product, sign)))
     faults = photo_faults(photo) if photo is not None and not sure else ()
+    parts = _parts(photo, likely, search.region) if photo is not None else ()
+    shared = ""
+    if "share" in request.form:
+        if photo is not None and not search.kept:
+            search = replace(search, kept=service.photos.keep(photo), example=None)
+        shared = search.address(shown=Search.shown)
     more = facets.products - bool(like) > len(cards)
-    return Found(search, answer, cards, facets, faults, like, shared, more)
+    return Found(search, answer, cards, facets, faults, parts, by_itself, like, shared, more)
+
+
+def _parts(photo: Image, likely: Sequence[Region], chosen: Region | None) -> tuple[Part, ...]:
+    """Return the whole photo and the parts to choose from, none where there are no parts."""
+    offered = list(likely[:_PARTS])
+    if chosen not in (None, WHOLE, *offered) and chosen in likely:
+        offered[-1] = chosen
+    return tuple(
+        Part(numbers(each), inline(photo.crop(each), _THUMB), each == (chosen or WHOLE))
+        for each in (WHOLE, *offered)
+        if offered
+    )
 
 
 def _by_price(product: Product, sign: int) -> tuple[bool, float]:

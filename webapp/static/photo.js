@@ -27,6 +27,18 @@ export async function prepare(file) {
   return { blob: blob && blob.size < file.size ? blob : file, visible: true };
 }
 
+// Return the picture that an image element shows, turned by a quarter, as a JPEG.
+export function turned(image, right) {
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [height, width];
+  const pen = canvas.getContext("2d");
+  pen.translate(right ? height : 0, right ? 0 : width);
+  pen.rotate(((right ? 1 : -1) * Math.PI) / 2);
+  pen.drawImage(image, 0, 0);
+  return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+}
+
 // Keep the photo in this tab, so that going back to a search finds it again.
 export function remember(blob) {
   const reader = new FileReader();

@@ -1,13 +1,14 @@
 // The shopper's page: sends the form as it changes and puts the answer below it.
 
 import { Box } from "./box.js";
-import { forget, prepare, recall, remember } from "./photo.js";
+import { forget, prepare, recall, remember, turned } from "./photo.js";
 
 const $ = (id) => document.getElementById(id);
 const form = $("search");
 const found = $("found");
 const main = $("main");
 const image = $("photo");
+const WHOLE = "0,0,1,1"; // as a region: the shop shall not look for a part
 const wide = matchMedia("(min-width: 60rem)");
 
 let photo = null; // what is sent in place of the file, a Blob
@@ -17,7 +18,6 @@ let filtersOpen = wide.matches;
 
 const box = new Box(image.parentElement, form.dataset.part, (value) => {
   setRegion(value);
-  $("parts").value = value ? "drawn" : "";
   search();
 });
 
@@ -40,6 +40,7 @@ async function search({ submitter, fields, keepPlace = false } = {}) {
       method: "POST", body: data, headers: { "X-Requested-With": "fetch" }, signal: control.signal,
     });
     show(await answer.text(), answer.ok);
+    if (data.has("pick") || !data.get("region")) follow();
     if (answer.ok) note(answer.headers.get("X-Address"), data, keepPlace);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -72,6 +73,17 @@ function show(html, whole) {
   }
   $("status").textContent = [...document.querySelectorAll(".verdict h2, .verdict p")].map((each) => each.textContent).join(". ");
   if (first && !wide.matches) document.querySelector(".verdict")?.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+}
+
+// Show the part that the shop chose, if it did.
+function follow() {
+  const { region } = $("results").dataset;
+  if (region === undefined || $("stage").hidden) return;
+  const chosen = readRegion(region);
+  $("region").value = region;
+  box.show(chosen);
+  if (chosen) drawing(true);
+  tools(true);
 }
 
 // Make what came from the shop behave: filters closed on phones, a button that copies.
@@ -120,9 +132,14 @@ async function choose(file) {
   if (!file) return;
   found.setAttribute("aria-busy", "true");
   ({ blob: photo, visible } = await prepare(file));
+  await took();
+}
+
+// Search with a photo that is new to the shop.
+async function took() {
   remember(photo);
   for (const name of ["like", "kept", "example"]) $(name).value = "";
-  present(null);
+  present();
   await search();
 }
 
@@ -134,34 +151,41 @@ function present(region) {
   tools(visible);
   setRegion(region);
   drawing(Boolean(region));
-  $("parts").value = region ? "drawn" : "";
   box.show(region);
 }
 
 function tools(shown) {
-  $("crop").hidden = !shown;
+  $("crop").hidden = document.querySelector(".turns").hidden = !shown;
   document.querySelector(".partly").hidden = !shown || !box.active;
 }
 
 function setRegion(value) {
-  $("region").value = value ? [value.x, value.y, value.width, value.height].map((each) => each.toFixed(4)).join(",") : "";
+  $("region").value = value === null ? WHOLE : value ? [value.x, value.y, value.width, value.height].map((each) => each.toFixed(4)).join(",") : "";
 }
 
 function readRegion(text) {
-  if (!text) return null;
+  if (!text || text === WHOLE) return null;
   const [x, y, width, height] = text.split(",").map(Number);
   return { x, y, width, height };
 }
 
 $("crop").addEventListener("click", () => {
   drawing(!box.active);
-  $("parts").value = box.active ? "centre" : "";
+  $("parts").value = box.active ? "centre" : "whole";
   part();
   search();
   if (box.active) box.element.focus({ preventScroll: true });
 });
 
 $("parts").addEventListener("change", part); // and the form's own listener searches
+
+for (const each of document.querySelectorAll('[name="turn"]'))
+  each.addEventListener("click", async (event) => {
+    event.preventDefault();
+    photo = await turned(image, each.value === "right");
+    visible = true;
+    await took();
+  });
 
 function part() {
   const region = readRegion($("parts").selectedOptions[0].dataset.region);
@@ -170,6 +194,7 @@ function part() {
 }
 
 function drawing(on) {
+  $("parts").value = on ? "drawn" : "whole";
   box.active = on;
   main.classList.toggle("parted", on);
   $("crop").setAttribute("aria-pressed", String(on));
@@ -228,6 +253,7 @@ document.querySelector(".brand").addEventListener("click", forget); // a fresh s
 
 function start() {
   settle();
+  $("parts").options[0].remove(); // what it says is for pages without script
   const blob = history.state?.photo ? recall() : null;
   const region = readRegion($("region").value);
   if (blob) {
@@ -241,7 +267,6 @@ function start() {
   } else if (!$("stage").hidden) {
     drawing(Boolean(region));
     tools(true);
-    if (region) $("parts").value = "drawn";
     box.show(region);
   }
 }

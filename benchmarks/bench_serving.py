@@ -1,0 +1,334 @@
+"""Load test: 1, 4, 16 and 64 clients post photos to ``findalike serve`` in a process of its own.
+
+    .venv/bin/python benchmarks/bench_serving.py [--clients 1 4 16 64] [--seconds 4] [--rounds 3]
+    .venv/bin/python benchmarks/bench_serving.py --choose     # what the defaults were chosen by
+
+Three servers answer in turns, round by round, so that what else the machine does strikes all alike:
+
+- plain: what people write by hand, Flask and waitress, one eager forward pass and one FAISS search
+  in whichever thread the request came; it answers with bare ids.
+- own thread: findalike's pages, but each request encodes in its own thread with as many threads of
+  torch and OpenBLAS as there are cores.
+- findalike serve, as it is.
+
+All have the sample catalogue and get its photos. Prints answers per second (median of the rounds),
+percentiles of their time, the processor time of one, refusals (503), errors, how many first hits
+were another's than when asked alone, and the memory of the server's processes. At the end far more
+is asked than can be answered, and then once alone: whether load is shed, and the server recovers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import http.client
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "assets" / "sample"
+
+NAIVE = """
+import io, sys
+import faiss, numpy as np, torch, waitress
+from flask import Flask, request
+from PIL import Image as Pillow, ImageOps
+from index.catalogue import Catalogue
+from vision.encoder import Encoder
+from vision.images import Image
+encoder = Encoder.load("builtin", precision="fp32")
+with Catalogue.open(sys.argv[1]) as catalogue, catalogue.reading() as table:
+    ids = {key: stored.product.product_id for key, stored in table.get(
+        {int(key) for key in catalogue.index(table).store.search(
+            np.ones((1, catalogue.index(table).calibration.space.dim), np.float32), 1000
+        ).products[0] if key >= 0}).items()}
+    space, store = catalogue.index(table).calibration.space, catalogue.index(table).store
+    rows = [(key, row) for key in ids for row in store.vectors_of(key)]
+index = faiss.IndexFlatIP(space.dim)
+index.add(np.stack([row for _, row in rows]))
+app = Flask(__name__)
+@app.post("/")
+def search():
+    picture = ImageOps.exif_transpose(Pillow.open(request.files["photo"].stream)).convert("RGB")
+    vector = encoder.encode_images([Image(picture, "", *picture.size, "JPEG")])
+    from vision.colour import describe_colour
+    query = space.project(vector, describe_colour(picture)[None])
+    found = index.search(query, 24)[1][0]
+    return "".join(f'/product?id={ids[rows[at][0]]}"' for at in found)
+print(f"http://127.0.0.1:{sys.argv[2]}/", flush=True)
+waitress.serve(app, host="127.0.0.1", port=int(sys.argv[2]), threads=8, connection_limit=500)
+"""
+
+SERVE = """
+import sys
+import vision.threads
+from webapp.services import Config
+threads, working = map(int, sys.argv[3:5])
+def computing_with_threads():
+    import torch
+    torch.set_num_threads(threads)
+    if threads == 1:
+        ONE()
+ONE, vision.threads.one_thread_each = vision.threads.one_thread_each, computing_with_threads
+fields = Config.__dataclass_fields__.values()
+Config.__init__.__defaults__ = tuple(
+    working if each.name == "working" else each.default for each in fields)
+from webapp.cli import main
+main(["serve", "--catalogue", sys.argv[1], "--port", sys.argv[2], "--searches", "0"])
+"""
+
+
+@dataclass
+class Server:
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def processes(self) -> list[int]:
+        """Return the ids of the process and all below it."""
+        return [self.process.pid, *_descendants(self.process.pid)]
+
+    def memory(self) -> float:
+        """Return the MB that the processes have for themselves."""
+        return sum(map(_private, self.processes))
+
+    def processor(self) -> float:
+        """Return the seconds of processor time that the processes have had."""
+        return sum(map(_processor, self.processes))
+
+
+@dataclass
+class Asked:
+    """What clients got: seconds of good answers, statuses, answers that were another's."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    mixed: int = 0
+    memory: float = 0.0  # MB
+    rates: list[float] = field(default_factory=list)  # answers a second, of each round
+    processor: float = 0.0  # seconds
+
+
+@contextlib.contextmanager
+def serving(code: str | None, *args: object) -> Iterator[Server]:
+    """Run a server until the block ends: Python code, or ``findalike serve`` where it is None."""
+    catalogue, port = args[:2]
+    command = (
+        [sys.executable, "-c", code, *map(str, args)]
+        if code
+        else [sys.executable, "-c", "from webapp.cli import main; main()", "serve", "--catalogue", str(catalogue),
+              "--port", str(port), "--searches", "0"]
+    )  # fmt: skip
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=env, cwd=ROOT
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"http://[^:]+:(\d+)/", line)
+        if not found:
+            process.kill()
+            log.seek(0)
+            raise SystemExit(f"{line}{log.read()}")
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", int(found[1]))).close()
+                    break
+                time.sleep(0.05)
+            yield Server(process, int(found[1]))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+            process.stdout.close()
+
+
+def ask(server: Server, photo: bytes) -> tuple[int, str, str]:
+    """Post a photo; return the status, the id of the first product, and Retry-After."""
+    boundary = "findalike-bench"
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n'
+        f"Content-Type: image/jpeg\r\n\r\n"
+    )
+    body = head.encode() + photo + f"\r\n--{boundary}--\r\n".encode()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        connection.request("POST", "/", body, {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "X-Requested-With": "fetch",
+        })  # fmt: skip
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    finally:
+        connection.close()
+    first = re.search(r'/product\?id=([^"]+)"', text)
+    return answer.status, first[1] if first else "", answer.headers.get("Retry-After", "")
+
+
+def load(
+    server: Server,
+    photos: Sequence[bytes],
+    alone: Sequence[str],
+    clients: int,
+    seconds: float,
+    asked: Asked,
+) -> None:
+    """Let clients ask one photo after the other for a while, and note what they get."""
+    lock = threading.Lock()
+    before, started = server.processor(), time.perf_counter()
+    end = started + seconds
+    answered = len(asked.seconds)
+
+    def client(number: int) -> None:
+        at = number * 7
+        while time.perf_counter() < end:
+            at += 1
+            began = time.perf_counter()
+            try:
+                status, first, retry = ask(server, photos[at % len(photos)])
+            except OSError:
+                status, first, retry = 0, "", ""
+            took = time.perf_counter() - began
+            with lock:
+                asked.statuses[status] += 1
+                if status == 200:
+                    asked.seconds.append(took)
+                    asked.mixed += first != alone[at % len(photos)]
+            if status in (429, 503):
+                assert retry, "a refusal says when to come back"
+                time.sleep(float(retry))
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        asked.memory = max(asked.memory, server.memory())
+        time.sleep(0.5)
+    asked.rates.append((len(asked.seconds) - answered) / (time.perf_counter() - started))
+    asked.processor += server.processor() - before
+
+
+def row(name: str, clients: int, asked: Asked) -> str:
+    """Return a line of the table."""
+    times = sorted(asked.seconds) or [float("nan")]
+    p50, p95, p99 = (1000 * times[int(share * (len(times) - 1))] for share in (0.5, 0.95, 0.99))
+    shed = asked.statuses[503] + asked.statuses[429]
+    wrong = sum(asked.statuses.values()) - len(asked.seconds) - shed
+    each = 1000 * asked.processor / max(1, len(asked.seconds))
+    cells = (
+        name, clients, f"{statistics.median(asked.rates):.1f}", f"{p50:.0f}", f"{p95:.0f}",
+        f"{p99:.0f}", f"{each:.0f}", shed, wrong, asked.mixed, f"{asked.memory:.0f}",
+    )  # fmt: skip
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def compare(servers: dict[str, Server], photos: list[bytes], options: argparse.Namespace) -> None:
+    """Print the table of some servers that run side by side, asked in turns."""
+    print("| server | clients | answers/s | p50 ms | p95 ms | p99 ms | processor ms | 503 | errors "
+          "| mixed up | MB |")  # fmt: skip
+    print("|---" * 11 + "|")
+    alone = {}
+    for name, server in servers.items():
+        for _ in range(2):  # the first answers are slower
+            alone[name] = [ask(server, photo)[1] for photo in photos]
+    for clients in options.clients:
+        asked = {name: Asked() for name in servers}
+        for _ in range(options.rounds):
+            for name, server in servers.items():
+                load(server, photos, alone[name], clients, options.seconds, asked[name])
+        for name, each in asked.items():
+            print(row(name, clients, each), flush=True)
+    name, server = list(servers.items())[-1]
+    flood = Asked()
+    load(server, photos, alone[name], 200, 2 * options.seconds, flood)
+    started = time.perf_counter()
+    status, first, _ = ask(server, photos[0])
+    took = 1000 * (time.perf_counter() - started)
+    print(row(name, 200, flood))
+    same = "the same answer" if first == alone[name][0] else "ANOTHER ANSWER"
+    print(f"{name}, then alone: status {status} after {took:.0f} ms, {same}")
+
+
+def _private(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return sum(int(each) for each in re.findall(r"^Private_\w+:\s+(\d+)", text, re.M)) / 1024
+    return 0.0
+
+
+def _processor(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found += [child, *_descendants(child)]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--choose", action="store_true", help="threads against searches at once")
+    options = parser.parse_args()
+    with (SAMPLE / "photos.csv").open(encoding="utf-8", newline="") as file:
+        sold = [each for each in csv.DictReader(file) if each["sold"] == "yes"]
+    photos = [(SAMPLE / each["query_image"]).read_bytes() for each in sold[::6]]
+    cores = os.cpu_count() or 1
+    size = sum(map(len, photos)) // len(photos) // 1000
+    print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, {len(photos)} photos of {size} KB")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        catalogue = Path(folder) / "catalogue"
+        subprocess.run(
+            [sys.executable, "-c", "from webapp.cli import main; main()", "add",
+             str(SAMPLE / "products.csv"), "--catalogue", str(catalogue)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
+        )  # fmt: skip
+        ports = iter(range(8970, 8999))
+        if options.choose:
+            ways = [(threads, working) for threads in (1, 2, cores) for working in (1, 2, cores)]
+            servers = {
+                f"{working} at once, {threads} threads each": stack.enter_context(
+                    serving(SERVE, catalogue, next(ports), threads, working)
+                )
+                for threads, working in ways
+            }
+        else:
+            servers = {
+                "plain": stack.enter_context(serving(NAIVE, catalogue, next(ports))),
+                "own thread": stack.enter_context(
+                    serving(SERVE, catalogue, next(ports), cores, 32)
+                ),
+                "findalike serve": stack.enter_context(serving(None, catalogue, next(ports))),
+            }
+        compare(servers, photos, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The staff pages, under ``/staff/``: review, products, imports, jobs, accounts."""
