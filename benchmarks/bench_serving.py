@@ -68,15 +68,17 @@ def search():
     query = space.project(vector, describe_colour(picture)[None])
     found = index.search(query, 24)[1][0]
     return "".join(f'/product?id={ids[rows[at][0]]}"' for at in found)
-print(f"http://127.0.0.1:{sys.argv[2]}/", flush=True)
-waitress.serve(app, host="127.0.0.1", port=int(sys.argv[2]), threads=8, connection_limit=500)
+from waitress.server import create_server
+server = create_server(app, host="127.0.0.1", port=0, threads=8, connection_limit=500)
+print(f"http://127.0.0.1:{server.effective_port}/", flush=True)
+server.run()
 """
 
 SERVE = """
 import sys
 import vision.threads
 from webapp.services import Config
-threads, working = map(int, sys.argv[3:5])
+threads, working = map(int, sys.argv[2:4])
 def computing_with_threads():
     import torch
     torch.set_num_threads(threads)
@@ -87,7 +89,7 @@ fields = Config.__dataclass_fields__.values()
 Config.__init__.__defaults__ = tuple(
     working if each.name == "working" else each.default for each in fields)
 from webapp.cli import main
-main(["serve", "--catalogue", sys.argv[1], "--port", sys.argv[2], "--searches", "0"])
+main(["serve", "--catalogue", sys.argv[1], "--port", "0", "--searches", "0"])
 """
 
 
@@ -125,15 +127,12 @@ class Asked:
 
 
 @contextlib.contextmanager
-def serving(code: str | None, *args: object) -> Iterator[Server]:
-    """Run a server until the block ends: Python code, or ``findalike serve`` where it is None."""
-    catalogue, port = args[:2]
-    command = (
-        [sys.executable, "-c", code, *map(str, args)]
-        if code
-        else [sys.executable, "-c", "from webapp.cli import main; main()", "serve", "--catalogue", str(catalogue),
-              "--port", str(port), "--searches", "0"]
-    )  # fmt: skip
+def serving(catalogue: Path, code: str = "", *args: object) -> Iterator[Server]:
+    """Run a server until the block ends: ``findalike serve``, or Python code with arguments."""
+    command = [sys.executable, "-c", "from webapp.cli import main; main()", "serve",
+               "--catalogue", str(catalogue), "--port", "0", "--searches", "0"]  # fmt: skip
+    if code:
+        command = [sys.executable, "-c", code, str(catalogue), *map(str, args)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -310,22 +309,19 @@ def main() -> None:
              str(SAMPLE / "products.csv"), "--catalogue", str(catalogue)],
             env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
         )  # fmt: skip
-        ports = iter(range(8970, 8999))
         if options.choose:
             ways = [(threads, working) for threads in (1, 2, cores) for working in (1, 2, cores)]
             servers = {
                 f"{working} at once, {threads} threads each": stack.enter_context(
-                    serving(SERVE, catalogue, next(ports), threads, working)
+                    serving(catalogue, SERVE, threads, working)
                 )
                 for threads, working in ways
             }
         else:
             servers = {
-                "plain": stack.enter_context(serving(NAIVE, catalogue, next(ports))),
-                "own thread": stack.enter_context(
-                    serving(SERVE, catalogue, next(ports), cores, 32)
-                ),
-                "findalike serve": stack.enter_context(serving(None, catalogue, next(ports))),
+                "plain": stack.enter_context(serving(catalogue, NAIVE)),
+                "own thread": stack.enter_context(serving(catalogue, SERVE, cores, 32)),
+                "findalike serve": stack.enter_context(serving(catalogue)),
             }
         compare(servers, photos, options)
 

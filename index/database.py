@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from index.tables import checksum, damaged, embeddings, images, metadata, settings
 from vision.errors import CatalogueBusy, CatalogueError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # SQLite files up to this size are checked whole when opened, of larger ones all but the tables of
 # pictures and embeddings, whose rows are checked when read; `findalike check` looks at everything.

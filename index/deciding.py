@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def decide(
     """
     if not decisions:
         return 0
-    with catalogue.writing(), catalogue.changing() as table:
+    with in_turn(catalogue), catalogue.changing() as table:
         keys = table.keys(each.product_id for each in decisions)
         stored = table.get(keys.values())
         open_ended = new_values and stored_taxonomy(table.connection) is None
@@ -69,7 +70,7 @@ def decide(
 
 def undo(catalogue: Catalogue, *, who: str | None = None) -> list[Decision]:
     """Take the last step back, or with ``who`` the last of that person; return what was undone."""
-    with catalogue.writing(), catalogue.changing() as table:
+    with in_turn(catalogue), catalogue.changing() as table:
         standing = [labels.c.withdrawn == 0]
         if who is not None:
             standing.append(labels.c.who == who)
@@ -85,6 +86,21 @@ def undo(catalogue: Catalogue, *, who: str | None = None) -> list[Decision]:
         keys.update(key for owners in table.owners(hashes).values() for key, _ in owners)
         write_again(table, keys, table.next_generation())
     return [Decision(row.product_id, row.axis, row.action, row.value) for row in rows]
+
+
+@contextlib.contextmanager
+def in_turn(catalogue: Catalogue) -> Iterator[None]:
+    """Let decisions be written while an import or a tagging is under way.
+
+    Each of them is one transaction that takes nothing away that others build on, and SQLite has
+    one writer at a time anyway. PostgreSQL would end one of two transactions with an error, so
+    that there the whole import has to be waited for.
+    """
+    if catalogue.engine.dialect.name == "sqlite":
+        yield
+    else:
+        with catalogue.writing():
+            yield
 
 
 def relabel(table: ProductWriter, moves: Mapping[str, str], generation: int) -> int:

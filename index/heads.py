@@ -168,7 +168,7 @@ def describe_head(head: Head) -> dict[str, Any]:
             "examples": sum(counts.values()),
             "classes": len(dict.fromkeys(each.classes)),
             "experts": {name: round(weight, 3) for name, weight in each.weights.items()},
-            "colour_weight": each.colour_weight,
+            "settings": figures.get("settings"),
             **{
                 name: figures.get(name)
                 for name in ("accuracy", "top3", "calibration_error", "note")

@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from index.adding import Progress, silent
+from index.deciding import in_turn
 from index.heads import read_register
 from index.pooling import Labelled, labelled, pooled, sampled
 from index.predicting import BEST, TagReport, tags_of, write_tags
@@ -167,7 +168,7 @@ def tag(catalogue: Catalogue, *, progress: Progress = silent) -> TagReport:
 
 def refresh(catalogue: Catalogue, product_ids: Sequence[str]) -> int:
     """Predict anew the products that look like these, which were just decided; return how many."""
-    with catalogue.writing():
+    with in_turn(catalogue):
         with catalogue.reading() as table:
             if not read_register(table.connection).current:
                 return 0

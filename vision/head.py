@@ -49,7 +49,7 @@ class Head:
     ``axes`` has what was learnt; ``skipped`` says of the axes that were not learnt why. ``counts``
     has the number of examples by axis and label. ``memory`` (m, d + r) float16 are the examples
     that vote as neighbours. ``precision`` is what was asked for, ``time`` the seconds since 1970 at
-    which it was trained, ``fingerprint`` the encoder's, ``taxonomy`` the digest of the taxonomy.
+    which its training began, ``fingerprint`` the encoder's, ``taxonomy`` the digest of the taxonomy.
     ``held_out`` is what was said of training examples by experts that had not seen them; it is not
     kept in the file.
     """
@@ -91,6 +91,7 @@ class Head:
             HeadError: where there is nothing to learn, or a label that the taxonomy does not have.
         """
         check_examples(examples, taxonomy, precision)
+        began = time.time()  # labels given from now on are corrections
         space = fit_space(examples.vectors, examples.colours, seed)
         parts = space.parts(examples.vectors, examples.colours)
         series = _series(examples, space.weighed(parts, Settings.colour_weight), seed)
@@ -130,7 +131,7 @@ class Head:
             for axis, each in axes.items()
         }
         memory = parts[used].astype(np.float16)
-        about = (precision, seed, time.time(), fingerprint, taxonomy.digest(), held_out)
+        about = (precision, seed, began, fingerprint, taxonomy.digest(), held_out)
         return cls(space, axes, skipped, counts, memory, *about).remembering()
 
     @property
