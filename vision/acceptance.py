@@ -156,7 +156,8 @@ def stand_for(rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
     for at in range(0, len(asked), _RUN):
         nearest = dot(asked[at : at + _RUN], rows.T).argmax(axis=1)
         votes += np.bincount(nearest, minlength=len(rows))
-    return votes * (votes.sum() / (votes**2).sum())
+    shares: np.ndarray = votes * (votes.sum() / (votes**2).sum())
+    return shares
 
 
 def make_curve(

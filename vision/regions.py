@@ -61,7 +61,8 @@ def _standing_out(picture: PIL.Image.Image) -> np.ndarray:
     strange = np.sqrt(np.maximum(np.partition(squares, place, axis=1)[:, place], 0))
     strange = strange.reshape(_SIDE, _SIDE)
     slopes = np.hypot(*np.gradient(lab[..., 0]))
-    return strange / (strange.mean() + 1e-6) + slopes / (slopes.mean() + 1e-6)
+    found: np.ndarray = strange / (strange.mean() + 1e-6) + slopes / (slopes.mean() + 1e-6)
+    return found
 
 
 @cache

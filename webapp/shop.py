@@ -171,7 +171,7 @@ def _find(search: Search, photo: Image | None) -> Found:
 def _parts(photo: Image, likely: Sequence[Region], chosen: Region | None) -> tuple[Part, ...]:
     """Return the whole photo and the parts to choose from, none where there are no parts."""
     offered = list(likely[:_PARTS])
-    if chosen not in (None, WHOLE, *offered) and chosen in likely:
+    if chosen is not None and chosen not in (WHOLE, *offered) and chosen in likely:
         offered[-1] = chosen
     return tuple(
         Part(numbers(each), inline(photo.crop(each), _THUMB), each == (chosen or WHOLE))

@@ -17,8 +17,9 @@ from webapp.command import count, print_json
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
     from index.categorising import Categorised
+    from index.predicting import TagReport
     from index.review import Question
-    from index.tagging import TagReport, Taught
+    from index.tagging import Taught
 
 _SURE = 0.5  # of being outside, from which a photo is said to show nothing of the taxonomy
 
