@@ -127,10 +127,11 @@ class Asked:
 
 
 @contextlib.contextmanager
-def serving(catalogue: Path, code: str = "", *args: object) -> Iterator[Server]:
+def serving(catalogue: Path, code: str = "", *args: object, searches: int = 0) -> Iterator[Server]:
     """Run a server until the block ends: ``findalike serve``, or Python code with arguments."""
     command = [sys.executable, "-c", "from webapp.cli import main; main()", "serve",
-               "--catalogue", str(catalogue), "--port", "0", "--searches", "0"]  # fmt: skip
+               "--catalogue", str(catalogue), "--port", "0",
+               "--searches", str(searches)]  # fmt: skip
     if code:
         command = [sys.executable, "-c", code, str(catalogue), *map(str, args)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -158,6 +159,22 @@ def serving(catalogue: Path, code: str = "", *args: object) -> Iterator[Server]:
                 process.wait(20)
             process.kill()
             process.stdout.close()
+
+
+def sample_photos() -> list[bytes]:
+    """Return thirty of the sample's photos, of products that the sample catalogue has."""
+    with (SAMPLE / "photos.csv").open(encoding="utf-8", newline="") as file:
+        sold = [each for each in csv.DictReader(file) if each["sold"] == "yes"]
+    return [(SAMPLE / each["query_image"]).read_bytes() for each in sold[::6]]
+
+
+def fill(catalogue: Path) -> None:
+    """Add the sample to a new catalogue, in a process of its own."""
+    subprocess.run(
+        [sys.executable, "-c", "from webapp.cli import main; main()", "add",
+         str(SAMPLE / "products.csv"), "--catalogue", str(catalogue)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
+    )  # fmt: skip
 
 
 def ask(server: Server, photo: bytes) -> tuple[int, str, str]:
@@ -296,19 +313,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--choose", action="store_true", help="threads against searches at once")
     options = parser.parse_args()
-    with (SAMPLE / "photos.csv").open(encoding="utf-8", newline="") as file:
-        sold = [each for each in csv.DictReader(file) if each["sold"] == "yes"]
-    photos = [(SAMPLE / each["query_image"]).read_bytes() for each in sold[::6]]
+    photos = sample_photos()
     cores = os.cpu_count() or 1
     size = sum(map(len, photos)) // len(photos) // 1000
     print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, {len(photos)} photos of {size} KB")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         catalogue = Path(folder) / "catalogue"
-        subprocess.run(
-            [sys.executable, "-c", "from webapp.cli import main; main()", "add",
-             str(SAMPLE / "products.csv"), "--catalogue", str(catalogue)],
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
-        )  # fmt: skip
+        fill(catalogue)
         if options.choose:
             ways = [(threads, working) for threads in (1, 2, cores) for working in (1, 2, cores)]
             servers = {

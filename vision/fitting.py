@@ -92,9 +92,7 @@ def fit_axis(task: Task, progress: Callable[[int], None]) -> tuple[AxisHead, Hel
         weights,
         kept,
         outside,
-        make_curve(
-            tree, np.exp(honest), exam.labels, admitted, _shares(task, settings, features, exam)
-        ),
+        make_curve(tree, np.exp(honest), exam.labels, admitted, shares),
         _similarity(features, exam, log_p, task.seed),
         {"settings": vars(settings), "tried": tried, **_figures(exam, honest)},
     )

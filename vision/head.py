@@ -49,7 +49,7 @@ class Head:
     ``axes`` has what was learnt; ``skipped`` says of the axes that were not learnt why. ``counts``
     has the number of examples by axis and label. ``memory`` (m, d + r) float16 are the examples
     that vote as neighbours. ``precision`` is what was asked for, ``time`` the seconds since 1970 at
-    which its training began, ``fingerprint`` the encoder's, ``taxonomy`` the digest of the taxonomy.
+    which its training began, ``fingerprint`` the encoder's, ``taxonomy`` that taxonomy's digest.
     ``held_out`` is what was said of training examples by experts that had not seen them; it is not
     kept in the file.
     """
