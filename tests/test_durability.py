@@ -188,7 +188,7 @@ def test_ctrl_c_keeps_what_was_finished(feed: Feed, run_cli: RunCli, tmp_path: P
 
 def test_files_that_may_not_grow(feed: Feed, run_cli: RunCli, tmp_path: Path) -> None:
     source = feed(12 * BATCH)
-    full = tiny.command(tmp_path, "add", source, max_file=400_000).wait()
+    full = tiny.command(tmp_path, "add", source, max_file=600_000).wait()
     assert_full(full)
     kept = contents(tmp_path / "catalogue")
     assert 0 < len(kept) < 12 * BATCH

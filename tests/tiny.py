@@ -60,6 +60,9 @@ class TinyEncoder:
         size = (3 * SIDE * SIDE, DIM)
         self._projection = np.random.default_rng(int(seed)).normal(size=size)
 
+    def freeze(self) -> None:
+        pass
+
     def prepare(self, image: Any) -> np.ndarray:
         return self.preprocess(image.pixels)
 

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Literal
@@ -30,6 +31,7 @@ _PIPELINE = 1
 
 # The least cosine to float32 at which a lower precision may be used.
 _AGREEMENT = 0.999
+_SAME = 0.999999  # that of the same network, computed in another order
 
 
 class Encoder:
@@ -146,9 +148,29 @@ class Encoder:
         assert self._tokenizer is not None
         return self._tokenizer()
 
+    def freeze(self) -> None:
+        """Compile the image network, for servers: an answer's encoding takes 0.7 of the time.
+
+        What Python calls hundreds of times becomes one call without the interpreter's lock, and
+        batch normalisation part of the convolutions (TorchScript's freezing). Takes a second or
+        two. Only where the embeddings agree with those before, and where float32 is computed on a
+        processor; transformers in bf16 gain nothing.
+        """
+        if self.precision != "fp32" or self.device.type != "cpu":
+            return
+        reference, before = self.encode_pixels(self._samples()), self._image
+        batch = torch.rand(2, 3, self.preprocess.crop, self.preprocess.crop)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of shapes that are constants: they are
+            traced = torch.jit.trace(before, _laid_out(batch), check_trace=False)
+            self._image = torch.jit.freeze(traced)
+        agree = [self._agreement(reference) for _ in range(3)]  # it is compiled at the second use
+        if min(agree) < _SAME:
+            self._image = before
+
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Run the network in its precision: (n, 3, h, w) float32 to (n, dim) float32 unit rows."""
-        batch = batch.to(_DTYPES[self.precision]).contiguous(memory_format=torch.channels_last)
+        batch = _laid_out(batch.to(_DTYPES[self.precision]))
         rows = self._image(batch)
         return _unit(rows[0] if isinstance(rows, tuple) else rows)
 
@@ -211,6 +233,11 @@ class Encoder:
 def _unit(rows: torch.Tensor) -> torch.Tensor:
     """Scale rows to length one in float32."""
     return nn.functional.normalize(rows.flatten(1).to(torch.float32), dim=1)
+
+
+def _laid_out(batch: torch.Tensor) -> torch.Tensor:
+    """Lay a batch out as the weights are."""
+    return batch.contiguous(memory_format=torch.channels_last)
 
 
 def _channels_last(module: nn.Module) -> nn.Module:

@@ -122,7 +122,7 @@ class Services:
         """Load the encoder and the index, and start the children, before anyone waits for them."""
         self.sandbox.warm()
         one_thread_each()  # the gate has as many threads as there are cores
-        _ = self.catalogue.encoder
+        self.catalogue.encoder.freeze()
         with self.catalogue.reading() as table:
             self.catalogue.index(table)
         self.photos.start()
