@@ -7,7 +7,8 @@ and query_image, set, label, split). The floor beside the head is scikit-learn's
 as it comes, on the same embeddings. Parts:
 
     splits   trained on the training photos of clothing and grocery, asked the validation photos
-    folds    five folds over all photos of a set, and over the products of the sample catalogue
+    folds    five folds over all photos of a set, and over the products of the sample catalogue, whose
+             variants stay together
     few      1, 2 and 5 examples of each class
     outside  what share of photos of other things is accepted, and told to be something else
     answers  what 20, 100 and 500 more labels bring, the least sure first and at random
@@ -29,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from vision.acceptance import calibration_error
 from vision.arrays import unit
@@ -102,8 +103,11 @@ def read_sets(data: Path, encoder: Encoder) -> dict[tuple[str, str], Photos]:
     return {key: embed(*zip(*found[key], strict=True), encoder) for key in SPLITS}
 
 
-def read_sample(encoder: Encoder) -> tuple[Examples, Taxonomy]:
-    """Return the products of the sample catalogue, their pictures pooled, and its taxonomy."""
+Sample = tuple[Examples, Taxonomy, list[str]]
+
+
+def read_sample(encoder: Encoder) -> Sample:
+    """Return the sample's products, their pictures pooled, its taxonomy, and who varies whom."""
     with (SAMPLE / "products.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     pictures = [(at, each) for at, row in enumerate(rows) for each in row["image_path"].split("|")]
@@ -115,7 +119,8 @@ def read_sample(encoder: Encoder) -> tuple[Examples, Taxonomy]:
     np.add.at(colours, owners, photos.colours / np.bincount(owners)[owners, None])
     labels = {axis: tuple(row[axis] for row in rows) for axis in (CATEGORY, *SAMPLE_AXES)}
     axes = {axis: tuple(sorted(set(labels[axis]) - {""})) for axis in SAMPLE_AXES}
-    return Examples(unit(vectors), colours, labels), Taxonomy(tuple(labels[CATEGORY]), {}, axes)
+    tree = Taxonomy(tuple(labels[CATEGORY]), {}, axes)
+    return Examples(unit(vectors), colours, labels), tree, [row["group"] for row in rows]
 
 
 def examples(photos: Photos) -> Examples:
@@ -201,7 +206,7 @@ def splits(sets: dict[tuple[str, str], Photos]) -> None:
         print(f"<!-- {weights}; {axis.figures} -->", flush=True)
 
 
-def folds(sets: dict[tuple[str, str], Photos], sample: tuple[Examples, Taxonomy]) -> None:
+def folds(sets: dict[tuple[str, str], Photos], sample: Sample) -> None:
     print(f"\nFive folds\n\n{HEADER}")
     for name, photos in (
         ("clothing, all", sets[SPLITS[0]].joined(sets[SPLITS[1]])),
@@ -217,11 +222,11 @@ def folds(sets: dict[tuple[str, str], Photos], sample: tuple[Examples, Taxonomy]
             said = head.predict(asked.plain, asked.colours)[CATEGORY]
             answers.add(asked.labels, said, floor_of(known, asked.plain))
         print(answers.row(name, (time.perf_counter() - start) / 5), flush=True)
-    given, tree = sample
+    given, tree, variants = sample
     by_axis = {axis: nothing_said() for axis in given.labels}
-    parts = StratifiedKFold(5, shuffle=True, random_state=0)
+    parts = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     start = time.perf_counter()
-    for train, test in parts.split(given.vectors, given.labels[CATEGORY]):
+    for train, test in parts.split(given.vectors, given.labels[CATEGORY], variants):
         labels = {axis: tuple(np.array(each)[train]) for axis, each in given.labels.items()}
         known = Examples(given.vectors[train], given.colours[train], labels)
         head = Head.fit(known, tree, precision=ASKED)
@@ -265,7 +270,7 @@ def few(sets: dict[tuple[str, str], Photos], words: Callable | None) -> None:
             print(f"| {train[0]} | {each} | {shown} | {rightly} |", flush=True)
 
 
-def outside(sets: dict[tuple[str, str], Photos], sample: tuple[Examples, Taxonomy]) -> None:
+def outside(sets: dict[tuple[str, str], Photos], sample: Sample) -> None:
     print("\nA clothing head asked about other things\n")
     print("| photos | n | ROC area | told | accepted |\n| --- |" + " ---: |" * 4)
     known, own = sets[SPLITS[0]], sets[SPLITS[1]]

@@ -145,6 +145,28 @@ def test_transformers_are_lowered_to_bf16(vit: str) -> None:
     assert (a * b).sum(axis=1).min() >= 0.999 and not np.array_equal(a, b)
 
 
+def test_a_frozen_network_says_the_same_whatever_the_batch() -> None:
+    encoder = Encoder.load("builtin")
+    before = encoder.encode_images(PICTURES, mirror=True)
+    network = encoder._image
+    encoder.freeze()
+    assert encoder._image is not network
+    np.testing.assert_allclose(encoder.encode_images(PICTURES, mirror=True), before, atol=1e-6)
+    for at, each in enumerate(PICTURES):
+        one = encoder.encode_images([each], mirror=True)
+        np.testing.assert_allclose(one, before[at : at + 1], atol=1e-6)
+
+
+def test_a_network_that_changes_when_frozen_stays_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = Encoder.load("builtin")
+    network = encoder._image
+    monkeypatch.setattr(torch.jit, "freeze", lambda _: nn.Flatten())
+    encoder.freeze()
+    assert encoder._image is network
+
+
 def test_precision_asked_for_is_honoured(vit: str) -> None:
     full = Encoder.load(vit, device="cpu", precision="fp32").encode_images(PICTURES)
     lowered = Encoder.load(vit, device="cpu", precision="bf16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import html
 import io
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from flask import Flask
@@ -21,9 +23,12 @@ from werkzeug.datastructures import MultiDict
 
 from index.catalogue import Catalogue
 from index.facets import browse, count_facets
+from index.parts import Parted
+from index.query import Query
 from vision.errors import QueryError
-from vision.images import Region
+from vision.images import Region, read_image
 from webapp.app import create_app
+from webapp.photos import KeptPhotos
 from webapp.searches import Search, read_search
 from webapp.services import Config
 
@@ -133,6 +138,89 @@ def test_a_part_of_the_photo(client: FlaskClient) -> None:
         assert names(client.post("/", data=data).text)[0] == product
     wrong = client.post("/", data=photo(1, region="0,0,2,2"))
     assert (wrong.status_code, "outside" in wrong.text) == (400, True)
+
+
+def in_a_corner(number: int) -> dict[str, object]:
+    """Return form fields with a photo that shows a product small in a quiet scene."""
+    scene = Image.new("RGB", (400, 400), (150, 150, 150))
+    scene.paste(tiny.draw(number, side=150), (30, 220))
+    file = io.BytesIO()
+    scene.save(file, "PNG")
+    return {"photo": (io.BytesIO(file.getvalue()), "a.png")}
+
+
+def parts(page: str) -> dict[str, bool]:
+    """Return the parts that a page offers, and which is chosen."""
+    found = re.findall(r'name="pick" value="([^"]+)" aria-pressed="(\w+)"', page)
+    return {region: chosen == "true" for region, chosen in found}
+
+
+def test_parts_of_the_photo_are_offered(client: FlaskClient) -> None:
+    page = client.post("/", data=in_a_corner(7)).text
+    offered = parts(page)
+    assert next(iter(offered)) == "0,0,1,1"
+    assert 2 <= len(offered) <= 4
+    assert sum(offered.values()) == 1
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,', page)) == len(offered)
+    answers = {}
+    for region in offered:
+        again = client.post("/", data=in_a_corner(7) | {"pick": region, "region": "0,0,0.5,1"}).text
+        assert parts(again) == {each: each == region for each in offered}
+        assert f'data-region="{region}"' in again
+        answers[region] = names(again)[0]
+    assert "Product 7" in answers.values()
+
+
+def test_the_shop_looks_at_a_part_by_itself(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Region(0.1, 0.5, 0.4, 0.4)
+
+    def parted(query: Query) -> Parted:
+        answer = app.extensions["findalike"].catalogue.search(replace(query, region=chosen))
+        return Parted(replace(answer, verdict="similar"), chosen, (chosen,))
+
+    monkeypatch.setattr(app.extensions["findalike"], "search_parts", parted)
+    page = client.post("/", data=in_a_corner(7)).text
+    assert "We looked at this part" in page
+    assert parts(page) == {"0,0,1,1": False, "0.1,0.5,0.4,0.4": True}
+    assert 'name="region" value="0.1,0.5,0.4,0.4"' in page
+    shared = client.post("/", data=in_a_corner(7) | {"share": "1"}).text
+    assert "region=0.1,0.5,0.4,0.4" in shared.replace("%2C", ",")
+    whole = client.post("/", data=in_a_corner(7) | {"region": "0,0,1,1"}).text
+    assert "We looked at this part" not in whole
+
+
+def test_the_same_file_is_exact_even_where_the_whole_was_asked_for(client: FlaskClient) -> None:
+    file = io.BytesIO()
+    tiny.draw(7).save(file, "PNG", compress_level=1)
+    data = {"photo": (io.BytesIO(file.getvalue()), "a.png"), "pick": "0,0,1,1"}
+    assert verdict(client.post("/", data=data).text) == "This is it"
+
+
+def test_turning_the_photo_without_script(client: FlaskClient) -> None:
+    sideways = tiny.draw(7, side=200).transpose(Image.Transpose.ROTATE_90)
+    file = io.BytesIO()
+    sideways.save(file, "PNG")
+    page = client.post("/", data={"photo": (io.BytesIO(file.getvalue()), "a.png")}).text
+    (carried,) = re.findall(r'name="photo64" value="([^"]+)"', page)
+    turned = client.post(
+        "/", data={"photo64": carried, "turn": "right", "region": "0,0,0.5,1"}
+    ).text
+    assert names(turned)[0] == "Product 7"
+    (upright,) = re.findall(r'name="photo64" value="([^"]+)"', turned)
+    with Image.open(io.BytesIO(base64.b64decode(upright))) as shown:
+        difference = np.abs(np.asarray(shown, int) - np.asarray(tiny.draw(7, side=200), int))
+    assert difference.mean() < 8  # what the page carries on is the turned one
+    back = client.post("/", data={"photo64": upright, "turn": "left"}).text
+    assert names(back)[0] == names(page)[0]
+
+
+def test_the_enter_key_searches(client: FlaskClient) -> None:
+    page = client.get("/").text
+    form = page[page.index('<form id="search"') :]
+    first_button = re.findall(r"<button[^>]*>", form)[0]
+    assert first_button == "<button hidden>"
 
 
 def test_more_like_this(client: FlaskClient) -> None:
@@ -311,6 +399,20 @@ def test_a_shared_photo_is_gone_in_time(client: FlaskClient, catalogue: Catalogu
     os.utime(path, (old, old))
     shared(client, 8)  # sweeps
     assert not path.exists()
+
+
+def test_kept_photos_go_without_anybody_asking(catalogue: Catalogue) -> None:
+    kept = KeptPhotos(catalogue.path / "photos", hours=0.5 / 3600)
+    kept.start()
+    try:
+        token = kept.keep(read_image(tiny.write_photos(catalogue.path / "x", 1, 7)[0]))
+        assert kept.get(token) is not None
+        end = time.monotonic() + 10
+        while list((catalogue.path / "photos").iterdir()):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    finally:
+        kept.close()
 
 
 # --- products and pictures ----------------------------------------------------------------------

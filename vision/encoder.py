@@ -162,7 +162,10 @@ class Encoder:
         batch = torch.rand(2, 3, self.preprocess.crop, self.preprocess.crop)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that are constants: they are
-            traced = torch.jit.trace(before, _laid_out(batch), check_trace=False)
+            try:
+                traced = torch.jit.trace(before, _laid_out(batch), check_trace=False)
+            except RuntimeError:  # a network that cannot be traced stays as it is
+                return
             self._image = torch.jit.freeze(traced)
         agree = [self._agreement(reference) for _ in range(3)]  # it is compiled at the second use
         if min(agree) < _SAME:
