@@ -236,7 +236,7 @@ def requests(server: Server, photos: list[bytes], options: argparse.Namespace) -
                 replies.append(("", send(server, "POST", "/", body, {"Content-Type": kind})))
     for line in (b"GET / HTTP/9.9", b"\0\0\0\0", b"GET http://elsewhere/ HTTP/1.1",
                  b"POST / HTTP/1.1\r\nContent-Length: -1", b"GET /" + b"a" * 10**5 + b" HTTP/1.1",
-                 b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3"):  # fmt: skip
+                 b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3"):  # fmt: skip  # noqa: E501
         replies.append(("", raw(server, line + b"\r\nHost: a\r\n\r\n")))
     statuses = Counter(reply.status for _, reply in replies)
     bad = sum(reply.status >= 500 or bool(LEAKS.search(reply.text)) for _, reply in replies)

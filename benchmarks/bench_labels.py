@@ -7,8 +7,8 @@ and query_image, set, label, split). The floor beside the head is scikit-learn's
 as it comes, on the same embeddings. Parts:
 
     splits   trained on the training photos of clothing and grocery, asked the validation photos
-    folds    five folds over all photos of a set, and over the products of the sample catalogue, whose
-             variants stay together
+    folds    five folds over all photos of a set, and over the products of the sample catalogue,
+             whose variants stay together
     few      1, 2 and 5 examples of each class
     outside  what share of photos of other things is accepted, and told to be something else
     answers  what 20, 100 and 500 more labels bring, the least sure first and at random

@@ -5,10 +5,11 @@
 
 Three servers answer in turns, round by round, so that what else the machine does strikes all alike:
 
-- plain: what people write by hand, Flask and waitress, one eager forward pass and one FAISS search
-  in whichever thread the request came; it answers with bare ids.
-- own thread: findalike's pages, but each request encodes in its own thread with as many threads of
-  torch and OpenBLAS as there are cores.
+- plain: what people write by hand, Flask and waitress, one eager forward pass (of the photo and its
+  mirror image, for the same embedding) and one FAISS search in whichever thread the request came;
+  it decodes whatever it gets where it gets it, and answers with bare ids.
+- own thread: findalike's pages, but each request makes its eager forward pass in a thread of its
+  own, with as many threads of torch and OpenBLAS as there are cores.
 - findalike serve, as it is.
 
 All have the sample catalogue and get its photos. Prints answers per second (median of the rounds),
@@ -63,7 +64,7 @@ app = Flask(__name__)
 @app.post("/")
 def search():
     picture = ImageOps.exif_transpose(Pillow.open(request.files["photo"].stream)).convert("RGB")
-    vector = encoder.encode_images([Image(picture, "", *picture.size, "JPEG")])
+    vector = encoder.encode_images([Image(picture, "", *picture.size, "JPEG")], mirror=True)
     from vision.colour import describe_colour
     query = space.project(vector, describe_colour(picture)[None])
     found = index.search(query, 24)[1][0]
@@ -77,6 +78,7 @@ server.run()
 SERVE = """
 import sys
 import vision.threads
+from vision.encoder import Encoder
 from webapp.services import Config
 threads, working = map(int, sys.argv[2:4])
 def computing_with_threads():
@@ -84,6 +86,8 @@ def computing_with_threads():
     torch.set_num_threads(threads)
     if threads == 1:
         ONE()
+    else:
+        Encoder.freeze = lambda self: None
 ONE, vision.threads.one_thread_each = vision.threads.one_thread_each, computing_with_threads
 fields = Config.__dataclass_fields__.values()
 Config.__init__.__defaults__ = tuple(

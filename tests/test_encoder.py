@@ -162,7 +162,12 @@ def test_a_network_that_changes_when_frozen_stays_as_it_was(
 ) -> None:
     encoder = Encoder.load("builtin")
     network = encoder._image
-    monkeypatch.setattr(torch.jit, "freeze", lambda _: nn.Flatten())
+
+    class Other(nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return network(batch).flip(1)
+
+    monkeypatch.setattr(torch.jit, "freeze", lambda _: Other())
     encoder.freeze()
     assert encoder._image is network
 

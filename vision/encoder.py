@@ -163,7 +163,9 @@ class Encoder:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that are constants: they are
             try:
-                traced = torch.jit.trace(before, _laid_out(batch), check_trace=False)
+                traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                    before, _laid_out(batch), check_trace=False
+                )
             except RuntimeError:  # a network that cannot be traced stays as it is
                 return
             self._image = torch.jit.freeze(traced)

@@ -9,6 +9,7 @@ Otsu's criterion ("A threshold selection method from gray-level histograms", IEE
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -27,24 +28,40 @@ _OVERLAP = 0.5  # of two boxes' union; those that share more are the same
 
 
 def likely_regions(image: Image, most: int = 4) -> tuple[Region, ...]:
-    """Return up to ``most`` boxes, likeliest first, none much like another or the whole photo."""
+    """Return up to ``most`` boxes, likeliest first, none much like another or the whole photo.
+
+    The second is the likeliest with the first one's content wiped out: another thing, if there is
+    one.
+    """
     seen = _standing_out(image.pixels)
-    boxes = _boxes()  # (b, 4): left, top, right, bottom
+    chosen: list[np.ndarray] = []
+    for place in range(most):
+        if place == 1:
+            left, top, right, bottom = chosen[0]
+            rest = seen.copy()
+            rest[top:bottom, left:right] = np.median(seen)
+        box = _best(rest if place == 1 else seen, chosen)
+        if box is None:
+            break
+        chosen.append(box)
+    return tuple(_region(box) for box in chosen)
+
+
+def _best(seen: np.ndarray, chosen: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Return the box that parts best what stands out, and is unlike those chosen before."""
+    boxes = _boxes()
+    left, top, right, bottom = boxes.T
     total = np.zeros((_SIDE + 1, _SIDE + 1))
     total[1:, 1:] = seen.cumsum(axis=0).cumsum(axis=1)
-    left, top, right, bottom = boxes.T
     inside = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
     area = (right - left) * (bottom - top)
     share = area / _SIDE**2
     gap = inside / area - (total[-1, -1] - inside) / (_SIDE**2 - area)
     parted = share * (1 - share) * np.maximum(gap, 0) ** 2  # (b,)
-    chosen: list[np.ndarray] = []
-    for at in np.argsort(-parted, kind="stable"):
-        if len(chosen) == most or parted[at] <= 0:
-            break
-        if all(_overlap(boxes[at], other) < _OVERLAP for other in chosen):
-            chosen.append(boxes[at])
-    return tuple(_region(box) for box in chosen)
+    for other in chosen:
+        parted[_overlaps(other) >= _OVERLAP] = 0
+    best = int(parted.argmax())
+    return boxes[best] if parted[best] > 0 else None
 
 
 def _standing_out(picture: PIL.Image.Image) -> np.ndarray:
@@ -80,13 +97,15 @@ def _boxes() -> np.ndarray:
     return np.array(found, dtype=np.int64)
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the area that two boxes share, as a share of what they cover together."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0, width) * max(0, height)
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return float(shared / (both - shared))
+def _overlaps(box: np.ndarray) -> np.ndarray:
+    """Return what all boxes share with one, (b,), as a share of what both cover together."""
+    boxes = _boxes()
+    width = np.minimum(boxes[:, 2], box[2]) - np.maximum(boxes[:, 0], box[0])
+    height = np.minimum(boxes[:, 3], box[3]) - np.maximum(boxes[:, 1], box[1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    both: np.ndarray = shared / (areas + (box[2] - box[0]) * (box[3] - box[1]) - shared)
+    return both
 
 
 def _region(box: np.ndarray) -> Region:

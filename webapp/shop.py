@@ -170,11 +170,11 @@ def _find(search: Search, photo: Image | None) -> Found:
 
 def _parts(photo: Image, likely: Sequence[Region], chosen: Region | None) -> tuple[Part, ...]:
     """Return the whole photo and the parts to choose from, none where there are no parts."""
+    said = numbers(chosen or WHOLE)  # as a form rounds them
     offered = list(likely[:_PARTS])
-    if chosen is not None and chosen not in (WHOLE, *offered) and chosen in likely:
-        offered[-1] = chosen
+    offered[-1:] = [each for each in likely[_PARTS:] if numbers(each) == said] or offered[-1:]
     return tuple(
-        Part(numbers(each), inline(photo.crop(each), _THUMB), each == (chosen or WHOLE))
+        Part(numbers(each), inline(photo.crop(each), _THUMB), numbers(each) == said)
         for each in (WHOLE, *offered)
         if offered
     )
