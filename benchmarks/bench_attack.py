@@ -30,7 +30,7 @@ from bench_serving import Asked, Server, fill, load, sample_photos, serving
 from PIL import Image
 
 MARK = "Zebra Cameras 48.858370"  # metadata that must not turn up anywhere
-LEAKS = re.compile(r"Traceback|File \"|/work/|/home/|site-packages|\bPIL\b|Pillow|numpy|\.py\b")
+LEAKS = re.compile(r"Traceback|File \"|/home/|site-packages|\bPIL\b|Pillow|numpy|\.py\b")
 ODD = (
     "'; DROP TABLE products;--", "<script>alert(1)</script>", "\0", "../../etc/passwd", "%00", "𝔘",
     "a" * 5000, "-1", "1e999", "nan", "{{7*7}}", "a|b", ">", "0,0,1,2", "9" * 400, "\r\nX-A: b",
