@@ -21,10 +21,10 @@ import numpy as np
 from bench_quality import SETS, embed, rows
 
 from index.catalogue import Catalogue
-from index.evaluate import evaluate
-from index.measures import hit_rate, mean_average_precision
+from index.evaluation.evaluate import evaluate
+from index.evaluation.measures import hit_rate, mean_average_precision
+from index.evaluation.truths import read_queries
 from index.query import Query
-from index.truths import read_queries
 from vision.encoder import Encoder
 
 SAMPLE = Path(__file__).parent.parent / "assets" / "sample"

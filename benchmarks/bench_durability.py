@@ -24,9 +24,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
+from index.changes.checking import check_catalogue
 from index.query import Query
-from index.tables import products, views
+from index.store.tables import products, views
 from vision.encoder import Encoder
 
 BATCH = 32

@@ -32,13 +32,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from vision.acceptance import calibration_error
 from vision.arrays import unit
 from vision.batches import ahead
-from vision.colour import describe_colour
 from vision.encoder import Encoder
 from vision.head import Examples, Head, Prediction
+from vision.head.acceptance import calibration_error
 from vision.images import Image, read_image
+from vision.pictures.colour import describe_colour
 from vision.taxonomy import CATEGORY, Taxonomy
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "sample"

@@ -21,12 +21,12 @@ import numpy as np
 import PIL.Image
 
 from assets import SAMPLE
-from index.adding import AddOptions
 from index.catalogue import Catalogue
-from index.parts import search_parts
+from index.changes.adding import AddOptions
 from index.query import Query
+from index.search.parts import search_parts
 from vision.images import Image, read_image
-from vision.regions import likely_regions
+from vision.pictures.regions import likely_regions
 
 SIDE = 480  # pixels of a made scene
 

@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from index.measures import hit_rate, mean_average_precision
-from index.space import Space, fit_space, plain_space, unit
+from index.evaluation.measures import hit_rate, mean_average_precision
+from index.search.space import Space, fit_space, plain_space, unit
 from vision.batches import ahead
-from vision.colour import describe_colour
 from vision.encoder import Encoder
 from vision.images import Image, read_image
+from vision.pictures.colour import describe_colour
 
 SETS = (("grocery", "val"), ("clothing", "validation"), ("luma", "query"), ("tailwind", "query"))
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from index.catalogue import Catalogue
-from index.categorising import categorise_photos
-from index.deciding import decide
-from index.labels import Decision, stored_predictions
-from index.review import queue
-from index.tagging import refresh, tag, train
+from index.labels.categorising import categorise_photos
+from index.labels.deciding import decide
+from index.labels.review import queue
+from index.labels.standing import Decision, stored_predictions
+from index.labels.tagging import refresh, tag, train
 from vision.images import read_image
 from vision.taxonomy import CATEGORY
 
@@ -139,7 +139,7 @@ def main() -> None:
                 for product_id, path, truth in taught:
                     writer.writerow([product_id, path, truth if product_id in known else ""])
             with Catalogue.open(Path(folder) / "c", create=True, encoder=options.encoder) as made:
-                from index.adding import AddOptions
+                from index.changes.adding import AddOptions
 
                 made.add([feed], options=AddOptions(images_root=options.data))
                 truths = {each: truth for each, _, truth in taught}

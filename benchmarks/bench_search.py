@@ -19,17 +19,17 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from index.calibration import Calibration
-from index.database import connect, transaction
-from index.live import LiveIndex
 from index.product import Product
-from index.products import ProductTable
 from index.query import Query
-from index.ranking import Asked, answer_queries
-from index.space import fit_space, unit
-from index.writing import Change, ProductWriter
+from index.search.calibration import Calibration
+from index.search.live import LiveIndex
+from index.search.ranking import Asked, answer_queries
+from index.search.space import fit_space, unit
+from index.store.database import connect, transaction
+from index.store.products import ProductTable
+from index.store.writing import Change, ProductWriter
 from vision.batches import Picture
-from vision.colour import COLOUR_DIM
+from vision.pictures.colour import COLOUR_DIM
 
 DIM = 512
 K = 10

@@ -65,7 +65,7 @@ app = Flask(__name__)
 def search():
     picture = ImageOps.exif_transpose(Pillow.open(request.files["photo"].stream)).convert("RGB")
     vector = encoder.encode_images([Image(picture, "", *picture.size, "JPEG")], mirror=True)
-    from vision.colour import describe_colour
+    from vision.pictures.colour import describe_colour
     query = space.project(vector, describe_colour(picture)[None])
     found = index.search(query, 24)[1][0]
     return "".join(f'/product?id={ids[rows[at][0]]}"' for at in found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import sqlalchemy as sa
 
-from index import accounts, audit, jobs, keys, searchlog, upkeep  # noqa: F401  # for tables
-from index.adding import (
+from index.changes import upkeep
+from index.changes.adding import (
     DEFAULT_OPTIONS,
     AddOptions,
     AddReport,
@@ -24,18 +23,24 @@ from index.adding import (
     ignore,
     silent,
 )
-from index.calibration import Calibration, learn_space, learn_verdicts
-from index.database import connect, database_lock, read_setting, transaction, write_setting
 from index.feeds import Reject
-from index.heads import HeadShelf
-from index.live import Index, LiveIndex, require_encoder, store_calibration, stored_calibration
-from index.place import database_address, is_catalogue, make_folder, require_catalogue
-from index.products import Overtaken, ProductTable
+from index.labels.heads import HeadShelf
 from index.query import Answer, Query
-from index.ranking import answer_queries, ask
-from index.stamp import Stamp, compare_stamp, read_stamp, write_stamp
-from index.tables import damaged
-from index.writing import ProductWriter
+from index.search.calibration import Calibration, learn_space, learn_verdicts
+from index.search.live import (
+    Index,
+    LiveIndex,
+    store_calibration,
+    stored_calibration,
+)
+from index.search.ranking import answer_queries, ask
+from index.store.database import connect, database_lock, read_setting, transaction
+from index.store.identity import introduce, require_encoder
+from index.store.place import database_address, is_catalogue, make_folder, require_catalogue
+from index.store.products import Overtaken, ProductTable
+from index.store.stamp import Stamp, compare_stamp, read_stamp, write_stamp
+from index.store.tables import damaged
+from index.store.writing import ProductWriter
 from vision.errors import CatalogueBusy, CatalogueError
 from vision.models import BUILTIN
 
@@ -98,7 +103,7 @@ class Catalogue:
         engine = connect(database_address(path, database))
         try:
             if create:
-                _introduce(engine, lambda: loaded or _load(wanted or BUILTIN))
+                introduce(engine, lambda: loaded or _load(wanted or BUILTIN))
             with transaction(engine) as connection:
                 generation = ProductTable(connection).generation()
                 spec, fingerprint, identity = (
@@ -164,7 +169,11 @@ class Catalogue:
                 index = self.index(table)
                 opened = time.perf_counter()
                 asked = ask(
-                    queries, lambda: self.encoder, index.calibration.space, index.store, table
+                    queries,
+                    lambda: self.encoder,
+                    index.calibration.space,
+                    index.store,
+                    table,
                 )
                 answers = answer_queries(asked, index.store, index.calibration, table)
                 for answer in answers:
@@ -290,22 +299,6 @@ class Catalogue:
             self._lock.release()
 
 
-def _introduce(engine: sa.Engine, load: Callable[[], Encoder]) -> None:
-    """Write into a new catalogue whose it is and which encoder it has, unless that is known."""
-    with transaction(engine) as connection:
-        if read_setting(connection, "encoder") is not None:
-            return
-    encoder = load()
-    with transaction(engine, writes=True) as connection:
-        if read_setting(connection, "encoder") is not None:
-            return  # another process was faster
-        if any(ProductTable(connection).counts().values()):
-            raise damaged("it does not say which encoder it has", mendable=False)
-        write_setting(connection, "identity", uuid.uuid4().hex)
-        write_setting(connection, "encoder", encoder.spec)
-        write_setting(connection, "fingerprint", encoder.fingerprint)
-
-
 def _load(spec: str) -> Encoder:
     """Load an encoder; torch is imported only now, which takes longer than most commands do."""
     from vision.encoder import Encoder
@@ -314,6 +307,6 @@ def _load(spec: str) -> Encoder:
 
 
 def _absolute(spec: str) -> str:
-    from vision.backbones import resolve_spec
+    from vision.networks.backbones import resolve_spec
 
     return resolve_spec(spec)

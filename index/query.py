@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from index.filters import Condition, parse_filter
 from index.product import Product
+from index.search.filters import Condition, parse_filter
 from vision.errors import QueryError
 from vision.images import Image, Region
 

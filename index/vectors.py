@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from index.files import replace_durably
+from index.store.files import replace_durably
 from vision.errors import CatalogueError
 
 faiss: Any = _faiss  # its type information leaves out what its Python wrappers add

@@ -81,7 +81,7 @@ def catalogue(tiny_encoder: object, filled: Path, tmp_path: Path) -> Iterator[Ca
 @pytest.fixture(scope="session")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a catalogue that has a trained head, for tests to copy; see ``taught``."""
-    from index.tagging import train
+    from index.labels.tagging import train
 
     folder = tmp_path_factory.mktemp("stocked")
     with tiny.tiny_encoders(), Catalogue.open(folder / "catalogue", create=True) as made:

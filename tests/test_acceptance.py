@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vision.acceptance import (
+from vision.head.acceptance import (
     NEVER,
     Tree,
     calibration_error,
@@ -14,7 +14,7 @@ from vision.acceptance import (
     make_curve,
     stand_for,
 )
-from vision.targets import make_labels
+from vision.head.targets import make_labels
 
 CLASSES = ("A > X > 1", "B", "A > Y", "A > X > 2")
 TREE = Tree(CLASSES, flat=False)

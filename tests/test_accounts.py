@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-import index.accounts
-from index.accounts import (
+import index.service.accounts
+from index.catalogue import Catalogue
+from index.service.accounts import (
     WRONG,
     AccountError,
     Accounts,
@@ -20,9 +21,8 @@ from index.accounts import (
     accounts,
     sessions,
 )
-from index.audit import AuditLog
-from index.catalogue import Catalogue
-from index.database import transaction
+from index.service.audit import AuditLog
+from index.store.database import transaction
 
 PASSWORD = "correct horse battery"
 
@@ -40,7 +40,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(index.accounts, "time", made)
+    monkeypatch.setattr(index.service.accounts, "time", made)
     return made
 
 
@@ -54,8 +54,8 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         calls.append(options["n"] * options["r"] * options["p"])
         return real(*args, **options)
 
-    monkeypatch.setattr(index.accounts, "_COST", (4, 2, 1))
-    monkeypatch.setattr(index.accounts.hashlib, "scrypt", counted)
+    monkeypatch.setattr(index.service.accounts, "_COST", (4, 2, 1))
+    monkeypatch.setattr(index.service.accounts.hashlib, "scrypt", counted)
     return calls
 
 
@@ -112,7 +112,7 @@ def test_passwords_and_tokens_are_not_stored(known: Accounts, catalogue: Catalog
 
 
 def test_the_real_cost_is_what_owasp_asks(catalogue: Catalogue) -> None:
-    assert index.accounts._COST == (2**14, 8, 5)
+    assert index.service.accounts._COST == (2**14, 8, 5)
     made = Accounts(catalogue.engine)
     made.add("ada", PASSWORD)
     assert made.of(made.log_in("ada", PASSWORD, "10.0.0.1")) == made.get("ada")

@@ -21,14 +21,14 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
-from index.deciding import decide
-from index.editing import UPLOAD
-from index.keys import create_key
-from index.labels import Decision
+from index.changes.checking import check_catalogue
+from index.changes.editing import UPLOAD
+from index.changes.upkeep import back_up, export_products
+from index.labels.deciding import decide
+from index.labels.standing import Decision
+from index.labels.tagging import tag, train
 from index.query import Query
-from index.tagging import tag, train
-from index.upkeep import back_up, export_products
+from index.service.keys import create_key
 from webapp.api.operations import OPERATIONS, Operation
 from webapp.app import create_app
 from webapp.gates import Gate

@@ -324,7 +324,7 @@ def test_workers_see_each_others_writes(
 
 
 def serve_alone(path: str) -> None:
-    from webapp.serving import serve
+    from webapp.terminal.serving import serve
 
     serve.main(["--catalogue", path, "--port", "0"])
 
@@ -371,7 +371,7 @@ def test_slow_clients_and_huge_bodies_do_no_harm(server: tuple[str, tiny.Child])
 
 
 def test_the_key_is_private_and_stays(catalogue: Catalogue) -> None:
-    from webapp.serving import _secret
+    from webapp.terminal.serving import _secret
 
     path = catalogue.path / "secret.key"
     assert len(_secret(path)) == 64

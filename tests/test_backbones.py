@@ -24,12 +24,13 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
-from vision import classifiers, models, openclip
-from vision.backbones import load_backbone, resolve_spec
+from vision import models
 from vision.encoder import Encoder
 from vision.errors import EncoderError, MissingWeights
 from vision.images import Image
-from vision.loading import Source, loading
+from vision.networks import classifiers, openclip
+from vision.networks.backbones import load_backbone, resolve_spec
+from vision.networks.loading import Source, loading
 
 MOBILENET = Path(__file__).parents[2] / "shared" / "weights" / "mobilenetv2_imagenet"
 SIZES = [(60, 44), (33, 71), (48, 48), (20, 9), (200, 190)]

@@ -12,10 +12,10 @@ import PIL.Image
 import pytest
 
 from vision.batches import PREVIEW_SIDE, ahead, decode
-from vision.colour import describe_colour
 from vision.encoder import Encoder
 from vision.errors import UnreadableImage
 from vision.images import Limits, read_image
+from vision.pictures.colour import describe_colour
 
 
 class Counted:

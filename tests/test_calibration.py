@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import index.calibration as calibration_module
-from index.calibration import MIN_PRODUCTS, Calibration
+import index.search.calibration as calibration_module
 from index.catalogue import Catalogue
 from index.query import Query
-from index.space import MIN_PICTURES, fit_space, unit
-from index.verdicts import Verdicts
-from vision.colour import COLOUR_DIM
+from index.search.calibration import MIN_PRODUCTS, Calibration
+from index.search.space import MIN_PICTURES, fit_space, unit
+from index.search.verdicts import Verdicts
 from vision.errors import CatalogueError
+from vision.pictures.colour import COLOUR_DIM
 
 
 def made(weight: float = 0.2) -> Calibration:

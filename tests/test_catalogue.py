@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import tiny
 
-from index.adding import AddOptions
 from index.catalogue import Catalogue
-from index.place import database_address, is_catalogue, require_catalogue
+from index.changes.adding import AddOptions
 from index.query import Query
+from index.store.place import database_address, is_catalogue, require_catalogue
 from vision.errors import CatalogueError, FeedError, QueryError
 
 Feed = Callable[..., Path]

@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from conftest import RunCli
 
 from index.catalogue import Catalogue
-from webapp import cli, command
+from webapp import cli
+from webapp.terminal import command
 
 HEAVY = ("torch", "faiss", "sklearn", "sqlalchemy", "rich", "PIL", "numpy", "flask", "jinja2")
 

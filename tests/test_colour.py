@@ -9,7 +9,7 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 
-from vision.colour import COLOUR_DIM, describe_colour
+from vision.pictures.colour import COLOUR_DIM, describe_colour
 
 
 def shape(hue: float, side: int = 256, ground: str = "white") -> PIL.Image.Image:

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 import tiny
 
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
-from index.deciding import decide, undo
-from index.labels import Decision, Label, product_labels
+from index.changes.checking import check_catalogue
+from index.labels.deciding import decide, undo
+from index.labels.standing import Decision, Label, product_labels
 from index.product import Product
 from index.query import Query
-from index.tables import labels, predictions
+from index.store.tables import labels, predictions
 from vision.errors import CatalogueError, LabelError
 
 MUGS, BOWLS, POTS = tiny.CATEGORIES
@@ -39,7 +39,7 @@ def say(catalogue: Catalogue, product_id: str, value: str, axis: str = "category
 
 def predict(catalogue: Catalogue, product_id: str, axis: str, value: str) -> None:
     """Write an accepted prediction as a head would."""
-    from index.deciding import write_again
+    from index.labels.deciding import write_again
 
     with catalogue.writing(), catalogue.changing() as table:
         key = table.keys([product_id])[product_id]
@@ -250,7 +250,7 @@ def test_a_lost_or_changed_decision_is_noticed(catalogue: Catalogue) -> None:
 
 
 def test_a_decision_outlasts_repair_and_backup(catalogue: Catalogue, tmp_path: Path) -> None:
-    from index.upkeep import back_up, repair
+    from index.changes.upkeep import back_up, repair
 
     say(catalogue, "p0", POTS)
     with catalogue.writing():
@@ -274,7 +274,7 @@ def test_the_feed_itself_is_known(catalogue: Catalogue) -> None:
 
 
 def test_a_set_taxonomy_takes_no_new_values(catalogue: Catalogue) -> None:
-    from index.taxonomies import store_taxonomy, taxonomy_of
+    from index.labels.taxonomies import store_taxonomy, taxonomy_of
 
     with catalogue.writing(), catalogue.changing() as table:
         store_taxonomy(table, taxonomy_of(table))

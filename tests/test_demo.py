@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from index.catalogue import Catalogue
 from webapp.cli import main
-from webapp.demo import sample_photos
+from webapp.terminal.demo import sample_photos
 
 
 def demo(folder: Path) -> Result:

@@ -21,12 +21,12 @@ import tiny
 
 from assets import ENCODER
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
-from index.live import SNAPSHOT
-from index.place import DATABASE
+from index.changes.checking import check_catalogue
+from index.changes.upkeep import back_up
 from index.query import Query
-from index.stamp import STAMP
-from index.upkeep import back_up
+from index.search.live import SNAPSHOT
+from index.store.place import DATABASE
+from index.store.stamp import STAMP
 from vision.encoder import Encoder
 from vision.errors import CatalogueBusy, CatalogueError, EncoderError
 
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("tiny_encoder", "few_photos")
 @pytest.fixture
 def few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrate in this process as the children do."""
-    monkeypatch.setattr("index.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
+    monkeypatch.setattr("index.search.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
 
 
 # --- what a catalogue holds and says -------------------------------------------------------------
@@ -779,6 +779,6 @@ def test_damaged_weights_of_the_builtin_encoder(
     copy = tmp_path / "encoder"
     shutil.copytree(ENCODER, copy)
     flip(copy / "open_clip_model.safetensors", 1_000_000)
-    monkeypatch.setattr("vision.openclip.ENCODER", copy)
+    monkeypatch.setattr("vision.networks.openclip.ENCODER", copy)
     with tiny.real_encoders(), pytest.raises(EncoderError, match=r"damaged\. Install findalike"):
         Encoder.load("builtin")

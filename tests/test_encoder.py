@@ -20,8 +20,8 @@ from vision import encoder as encoder_module
 from vision.encoder import Encoder
 from vision.errors import EncoderError
 from vision.images import Image, read_image
-from vision.loading import Backbone
-from vision.preprocess import Preprocess
+from vision.networks.loading import Backbone
+from vision.networks.preprocess import Preprocess
 
 HALF = Preprocess("shortest", 32, 32, (0.5,) * 3, (0.5,) * 3, "bilinear")
 NATIVE_BF16 = encoder_module._native_half(torch.device("cpu")) == "bf16"

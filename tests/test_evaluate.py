@@ -14,11 +14,11 @@ import pytest
 import tiny
 
 from index.catalogue import Catalogue
-from index.evaluate import Evaluation, evaluate
+from index.evaluation.evaluate import Evaluation, evaluate
+from index.evaluation.truths import Answers, Truth, read_queries
 from index.query import Query
-from index.truths import Answers, Truth, read_queries
 from vision.errors import FeedError
-from webapp.report import evaluation_rows, write_html
+from webapp.reports.retrieval import evaluation_rows, write_html
 
 Ask = Callable[..., Evaluation]
 
@@ -151,7 +151,7 @@ def test_measures_agree_with_asking_one_by_one(catalogue: Catalogue, ask: Ask) -
 def test_a_perfect_encoder_has_perfect_measures(
     catalogue: Catalogue, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.evaluate.ask", _oracle(catalogue))
+    monkeypatch.setattr("index.evaluation.evaluate.ask", _oracle(catalogue))
     result = ask(of_products(*range(24)))
     assert result.recall_at_1 == result.recall_at_10 == result.mrr == 1.0
     assert result.mean_average_precision == result.ndcg_at_10 == 1.0
@@ -334,7 +334,7 @@ def test_the_html_report_shows_text_as_text(ask: Ask, catalogue: Catalogue, tmp_
 def test_the_html_report_without_misses(
     catalogue: Catalogue, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.evaluate.ask", _oracle(catalogue))
+    monkeypatch.setattr("index.evaluation.evaluate.ask", _oracle(catalogue))
     write_html(ask(of_products(1, 2)), catalogue, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Worst misses" not in page

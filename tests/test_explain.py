@@ -16,7 +16,7 @@ from vision import explain
 from vision.encoder import Encoder
 from vision.explain import ENCODED, heat_map, log_odds, overlay
 from vision.images import Image, read_image
-from vision.preprocess import Preprocess
+from vision.networks.preprocess import Preprocess
 
 SAMPLE = Path(__file__).parent.parent / "assets" / "sample"
 RED, GREY = (220, 30, 30), (128, 128, 128)

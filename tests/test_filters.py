@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.database import connect
-from index.filters import MAX_LENGTH, Condition, check_attributes, parse_filter
 from index.product import Product, category_path
-from index.products import ProductTable
-from index.tables import attributes, products, views
-from index.writing import Change, ProductWriter
+from index.search.filters import MAX_LENGTH, Condition, check_attributes, parse_filter
+from index.store.database import connect
+from index.store.products import ProductTable
+from index.store.tables import attributes, products, views
+from index.store.writing import Change, ProductWriter
 from vision.errors import QueryError
 
 

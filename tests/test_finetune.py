@@ -18,22 +18,22 @@ import torchvision
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
-import index.finetuning
-import vision.finetune
+import index.changes.finetuning
+import vision.learning.finetune
 from index.catalogue import Catalogue
-from index.exams import Exam, Marks, Stock
-from index.finetuning import Measure, compare, finetune_catalogue, judge
+from index.changes.finetuning import Measure, compare, finetune_catalogue, judge
+from index.changes.reembedding import reembed
+from index.evaluation.exams import Exam, Marks, Stock
 from index.query import Query
-from index.reembedding import reembed
-from vision.backbones import load_backbone
-from vision.blocks import free_bytes, kept_bytes, last_blocks
 from vision.encoder import Encoder
 from vision.errors import CatalogueError, EncoderError
-from vision.finetune import Course, Epoch, Outcome, finetune
-from vision.lessons import PRODUCTS, VIEWS, Lessons, draw_batches, make_view
-from vision.losses import hold_loss, product_contrast, relation_loss
-from vision.saving import local_spec, write_encoder
-from webapp.encoders import finetune as command
+from vision.learning.blocks import free_bytes, kept_bytes, last_blocks
+from vision.learning.finetune import Course, Epoch, Outcome, finetune
+from vision.learning.lessons import PRODUCTS, VIEWS, Lessons, draw_batches, make_view
+from vision.learning.losses import hold_loss, product_contrast, relation_loss
+from vision.networks.backbones import load_backbone
+from vision.networks.saving import local_spec, write_encoder
+from webapp.terminal.encoders import finetune as command
 
 CLIP = {
     "embed_dim": 24,
@@ -45,8 +45,8 @@ CLIP = {
 @pytest.fixture(autouse=True)
 def few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask less than is good for a shop."""
-    monkeypatch.setattr(index.finetuning, "_TEST_PHOTOS", 120)
-    monkeypatch.setattr(index.finetuning, "_STOP_PHOTOS", 30)
+    monkeypatch.setattr(index.changes.finetuning, "_TEST_PHOTOS", 120)
+    monkeypatch.setattr(index.changes.finetuning, "_STOP_PHOTOS", 30)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_too_little_memory_is_said(
     def fail(*_args: object) -> torch.Tensor:
         raise trouble
 
-    monkeypatch.setattr(vision.finetune, "product_contrast", fail)
+    monkeypatch.setattr(vision.learning.finetune, "product_contrast", fail)
     with pytest.raises(EncoderError, match=words):
         learn(clip)
 
@@ -217,7 +217,7 @@ def test_too_little_memory_is_said(
 def test_a_batch_that_would_not_fit_is_told_before(
     clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vision.finetune, "free_bytes", lambda _device: 1_000_000)
+    monkeypatch.setattr(vision.learning.finetune, "free_bytes", lambda _device: 1_000_000)
     with pytest.raises(EncoderError, match=r"it takes 0\.\d GB, 0\.0 GB are free"):
         learn(clip)
     rows = torch.ones(10, 10, requires_grad=True)
@@ -226,7 +226,7 @@ def test_a_batch_that_would_not_fit_is_told_before(
 
 
 def test_a_loss_that_is_no_number_is_said(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision.finetune, "hold_loss", lambda *_: torch.tensor(torch.nan))
+    monkeypatch.setattr(vision.learning.finetune, "hold_loss", lambda *_: torch.tensor(torch.nan))
     with pytest.raises(EncoderError, match=r"no number any more.*--blocks 1"):
         learn(clip)
 
@@ -347,8 +347,8 @@ def stock(count: int, several: int) -> Stock:
     """Products of which the first have two pictures."""
     shown = [(each, view) for each in range(count) for view in range(1 + (each < several))]
     owners = np.array([each for each, _ in shown])
-    from vision.colour import describe_colour
     from vision.images import read_image
+    from vision.pictures.colour import describe_colour
 
     pictures = [jpeg(*each) for each in shown]
     colours = np.stack([describe_colour(read_image(each).pixels) for each in pictures])
@@ -425,7 +425,7 @@ def shop(clip: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalogue with the small CLIP: 60 products, 10 of them with two pictures."""
     folder = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("index.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
+        patched.setattr("index.search.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
         with Catalogue.open(folder / "catalogue", create=True, encoder=clip) as catalogue:
             few = tiny.write_feed(folder / "few.csv", 10, views=2, category="")
             catalogue.add([few, tiny.write_feed(folder / "feed.csv", 50, start=10, category="")])
@@ -436,9 +436,9 @@ def test_a_shops_encoder_gets_better_and_is_put_in(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a network of random weights sees is not worth holding.
-    monkeypatch.setitem(vision.finetune._WEIGHTS, "hold", 0.0)
-    monkeypatch.setitem(vision.finetune._WEIGHTS, "relations", 0.0)
-    monkeypatch.setattr(index.finetuning, "_TEST_PHOTOS", 300)
+    monkeypatch.setitem(vision.learning.finetune._WEIGHTS, "hold", 0.0)
+    monkeypatch.setitem(vision.learning.finetune._WEIGHTS, "relations", 0.0)
+    monkeypatch.setattr(index.changes.finetuning, "_TEST_PHOTOS", 300)
     shutil.copytree(shop, tmp_path / "catalogue")
     out = tmp_path / "out"
     with Catalogue.open(tmp_path / "catalogue") as catalogue:
@@ -471,7 +471,7 @@ def run(shop: Path, out: Path, *options: object) -> Any:
 @pytest.fixture
 def spoilt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let training spoil an encoder, whatever the products held out for stopping say."""
-    learn = vision.finetune._Learner._learn
+    learn = vision.learning.finetune._Learner._learn
 
     def spoil(self: Any, *args: Any) -> float:
         loss = learn(self, *args)
@@ -480,7 +480,7 @@ def spoilt(monkeypatch: pytest.MonkeyPatch) -> None:
                 each.normal_(generator=torch.Generator().manual_seed(0))
         return loss
 
-    monkeypatch.setattr(vision.finetune._Learner, "_learn", spoil)
+    monkeypatch.setattr(vision.learning.finetune._Learner, "_learn", spoil)
     scores = iter(np.arange(100) / 100)
     monkeypatch.setattr(Marks, "score", lambda _self: float(next(scores)))
 
@@ -524,7 +524,7 @@ def test_the_command_shows_how_it_goes(
 def test_ctrl_c_before_the_first_epoch_writes_nothing(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.encoders._print_epoch", stop_at(0))
+    monkeypatch.setattr("webapp.terminal.encoders._print_epoch", stop_at(0))
     done = run(shop, tmp_path / "out")
     assert done.exit_code == 130 and "Nothing was written" in done.output
     assert not list(tmp_path.iterdir())
@@ -539,11 +539,11 @@ def test_what_stands_in_the_way_is_said_first(
             finetune_catalogue(catalogue, tmp_path / "out", Course())
         with pytest.raises(EncoderError, match='device "cuda:99"'):
             finetune_catalogue(catalogue, tmp_path / "new", Course(), device="cuda:99")
-        monkeypatch.setattr(index.finetuning, "finetune", None)
+        monkeypatch.setattr(index.changes.finetuning, "finetune", None)
         (tmp_path / "file").write_text("")
         with pytest.raises(EncoderError, match="cannot be written"):
             finetune_catalogue(catalogue, tmp_path / "file" / "new", Course())
-        monkeypatch.setattr(index.finetuning, "local_spec", lambda *_: "builtin")
+        monkeypatch.setattr(index.changes.finetuning, "local_spec", lambda *_: "builtin")
         with pytest.raises(EncoderError, match="loads as another encoder"):
             finetune_catalogue(catalogue, tmp_path / "new", Course())
     with Catalogue.open(tmp_path / "few", create=True, encoder=clip) as catalogue:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision.acceptance import calibration_error
 from vision.arrays import unit
 from vision.errors import HeadError
 from vision.head import Examples, Head
+from vision.head.acceptance import calibration_error
 from vision.taxonomy import CATEGORY, Taxonomy
 
 DIM, COLOURS = 24, 12

@@ -22,9 +22,10 @@ import PIL.features
 import PIL.Image
 import pytest
 
-from vision import headers, images
+from vision import images
 from vision.errors import QueryError, UnreadableImage
 from vision.images import Limits, Region, read_image
+from vision.pictures import headers
 
 HOSTILE = Path(__file__).parents[2] / "shared" / "hostile"
 TURNS = {  # EXIF orientation -> what the camera did to the upright picture

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import tiny
 
-import index.jobs
+import index.service.jobs
 from index.catalogue import Catalogue
-from index.jobs import ATTEMPTS, GIVEN_UP, Job, JobError, Jobs, LostLease
+from index.service.jobs import ATTEMPTS, GIVEN_UP, Job, JobError, Jobs, LostLease
 from webapp import work
 from webapp.foreman import Foreman
 from webapp.work import KINDS, UPLOADS, work_off
@@ -41,7 +41,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(index.jobs, "time", made)
+    monkeypatch.setattr(index.service.jobs, "time", made)
     return made
 
 

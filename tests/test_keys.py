@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from index.catalogue import Catalogue
-from index.database import transaction
-from index.keys import (
+from index.service.keys import (
     SCOPES,
     api_keys,
     create_key,
@@ -19,8 +18,9 @@ from index.keys import (
     note_use,
     revoke_key,
 )
+from index.store.database import transaction
 from vision.errors import CatalogueError, QueryError
-from webapp.keys import keys
+from webapp.terminal.keys import keys
 
 
 def test_a_key_is_found_by_itself_only(catalogue: Catalogue) -> None:

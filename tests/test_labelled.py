@@ -16,16 +16,23 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index import labelled
-from index.axes import AxisEvaluation, Case, Item, measure_axis
 from index.catalogue import Catalogue
-from index.folds import joined, learning_curve, out_of_fold, ranks, stratified_folds, subset
-from index.labelled import LabelEvaluation, evaluate_labels
-from index.truths import read_queries
-from vision.colour import describe_colour
+from index.evaluation import labelled
+from index.evaluation.axes import AxisEvaluation, Case, Item, measure_axis
+from index.evaluation.folds import (
+    joined,
+    learning_curve,
+    out_of_fold,
+    ranks,
+    stratified_folds,
+    subset,
+)
+from index.evaluation.labelled import LabelEvaluation, evaluate_labels
+from index.evaluation.truths import read_queries
 from vision.errors import FeedError, HeadError, LabelError
 from vision.head import Examples, Prediction
 from vision.images import Image
+from vision.pictures.colour import describe_colour
 
 
 class Means:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 
-from index import labelmeasures as measures
-from index.measures import expected_calibration_error
+from index.evaluation import labelmeasures as measures
+from index.evaluation.measures import expected_calibration_error
 
 TRUE = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 PREDICTED = np.array([0, 0, 0, 1, 1, 2, 2, 0])

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import tiny
 
-from index.axes import AxisEvaluation, Case, Item, LearningPoint, measure_axis
 from index.catalogue import Catalogue
-from index.labelled import LabelEvaluation
-from index.labelmeasures import CoverageCurve, Reliability
-from index.truths import PassedOver
+from index.evaluation.axes import AxisEvaluation, Case, Item, LearningPoint, measure_axis
+from index.evaluation.labelled import LabelEvaluation
+from index.evaluation.labelmeasures import CoverageCurve, Reliability
+from index.evaluation.truths import PassedOver
 from vision.head import Prediction
-from webapp.charts import coverage_chart, learning_chart, reliability_chart, share_bar
-from webapp.labelreport import (
+from webapp.reports.charts import coverage_chart, learning_chart, reliability_chart, share_bar
+from webapp.reports.labels import (
     axis_rows,
     confusion_table,
     headline,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from vision.logistic import fit_logistic
-from vision.targets import make_labels
+from vision.head.logistic import fit_logistic
+from vision.head.targets import make_labels
 
 CLASSES = ("A > x", "A > y", "B")
 

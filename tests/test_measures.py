@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from index import measures
+from index.evaluation import measures
 
 
 def rows(*answers: str) -> np.ndarray:

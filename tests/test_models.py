@@ -10,8 +10,8 @@ import timm
 import torch
 import torchvision
 
-from vision.backbones import FAMILIES
 from vision.models import BUILTIN, MODELS, Model, hub_cache, torch_cache
+from vision.networks.backbones import FAMILIES
 
 TAGGED = [m for m in MODELS if m.spec.startswith("clip:") and "hf-hub:" not in m.spec]
 NEEDS_TRANSFORMERS = "xlm-roberta"  # open_clip cannot even build it without that package

@@ -16,8 +16,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from index.catalogue import Catalogue
-from index.keys import create_key
-from index.tagging import tag, train
+from index.labels.tagging import tag, train
+from index.service.keys import create_key
 from webapp.api.operations import OPERATIONS
 from webapp.app import create_app
 from webapp.services import Config

@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
+from index.changes.checking import check_catalogue
+from index.changes.upkeep import back_up
 from index.query import Query
-from index.upkeep import back_up
 from vision.errors import CatalogueBusy, CatalogueError, QueryError
 
 pytestmark = pytest.mark.usefixtures("tiny_encoder")

@@ -18,7 +18,7 @@ from torchvision.transforms._presets import ImageClassification
 from vision.encoder import Encoder
 from vision.errors import EncoderError
 from vision.images import Region, read_image
-from vision.preprocess import Preprocess
+from vision.networks.preprocess import Preprocess
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 SHAPES = [

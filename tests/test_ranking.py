@@ -16,11 +16,11 @@ from PIL import Image
 from index.catalogue import Catalogue
 from index.product import Product
 from index.query import Answer, Hit, Query
-from index.ranking import _verdict
-from index.verdicts import Verdicts
-from vision.colour import describe_colour
+from index.search.ranking import _verdict
+from index.search.verdicts import Verdicts
 from vision.errors import QueryError, UnreadableImage
 from vision.images import Region, read_image
+from vision.pictures.colour import describe_colour
 
 
 def photo(number: int, colour: str | None = None, view: int = 0) -> bytes:
@@ -98,7 +98,7 @@ def test_k_does_not_change_scores_and_probabilities(
     def gap(_: object, scores: np.ndarray, _among: object = None) -> np.ndarray:
         return np.repeat(scores[:, :1] - scores[:, 1:2], scores.shape[1], axis=1)
 
-    monkeypatch.setattr("index.verdicts.Verdicts.probabilities", gap)
+    monkeypatch.setattr("index.search.verdicts.Verdicts.probabilities", gap)
     few, many = (catalogue.search(Query(photo=photo(5), k=k)) for k in (1, 20))
     assert few.hits == many.hits[:1]
     assert few.verdict == many.verdict

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from index.adding import AddOptions
 from index.catalogue import Catalogue
-from index.evaluate import evaluate
+from index.changes.adding import AddOptions
+from index.evaluation.evaluate import evaluate
+from index.evaluation.truths import read_queries
 from index.query import Query
-from index.truths import read_queries
 from vision.encoder import Encoder
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

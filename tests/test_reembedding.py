@@ -17,13 +17,13 @@ import tiny
 from click.testing import CliRunner
 
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
-from index.place import DATABASE
+from index.changes.checking import check_catalogue
+from index.changes.reembedding import Reembedded, reembed
 from index.query import Query
-from index.reembedding import Reembedded, reembed
+from index.store.place import DATABASE
 from vision.encoder import Encoder
 from vision.errors import CatalogueBusy, CatalogueError, EncoderError
-from webapp.encoders import reembed as command
+from webapp.terminal.encoders import reembed as command
 
 KILLS = 12
 OLD = tiny.TinyEncoder().fingerprint
@@ -45,7 +45,7 @@ def first_encoder() -> Iterator[None]:
 @pytest.fixture
 def few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrate in this process as the children do."""
-    monkeypatch.setattr("index.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
+    monkeypatch.setattr("index.search.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
 
 
 @pytest.fixture

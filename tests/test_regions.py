@@ -10,10 +10,10 @@ import pytest
 import tiny
 
 from index.catalogue import Catalogue
-from index.parts import search_parts
 from index.query import Query
+from index.search.parts import search_parts
 from vision.images import Image, Region
-from vision.regions import likely_regions
+from vision.pictures.regions import likely_regions
 
 
 def image(pixels: PIL.Image.Image) -> Image:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vision.arrays import unit
-from vision.series import FOLDS, find_series, make_folds
-from vision.targets import make_labels
+from vision.head.series import FOLDS, find_series, make_folds
+from vision.head.targets import make_labels
 
 
 def photos(things: int = 60, each: int = 4) -> tuple[np.ndarray, np.ndarray, list[str]]:

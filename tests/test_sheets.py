@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from index.labels import Decision, Label
+from index.labels.review import Question
+from index.labels.sheets import export_queue, read_decisions
+from index.labels.standing import Decision, Label
 from index.product import Product
-from index.products import StoredProduct, View
-from index.review import Question
-from index.sheets import export_queue, read_decisions
+from index.store.products import StoredProduct, View
 from vision.errors import LabelError
 from vision.taxonomy import Taxonomy
 

@@ -22,15 +22,15 @@ from PIL import Image
 from werkzeug.datastructures import MultiDict
 
 from index.catalogue import Catalogue
-from index.facets import browse, count_facets
-from index.parts import Parted
 from index.query import Query
+from index.search.facets import browse, count_facets
+from index.search.parts import Parted
 from vision.errors import QueryError
 from vision.images import Region, read_image
 from webapp.app import create_app
-from webapp.photos import KeptPhotos
-from webapp.searches import Search, read_search
 from webapp.services import Config
+from webapp.shop.photos import KeptPhotos
+from webapp.shop.searches import Search, read_search
 
 FETCH = {"X-Requested-With": "fetch"}
 

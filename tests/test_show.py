@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import tiny
 
-from index.adding import AddReport
 from index.catalogue import Catalogue
-from index.checking import Problem
+from index.changes.adding import AddReport
+from index.changes.checking import Problem
 from index.query import Query
 from vision.models import MODELS
-from webapp.command import count, print_json
-from webapp.show import (
+from webapp.terminal.command import count, print_json
+from webapp.terminal.show import (
     print_answer,
     print_encoders,
     print_info,

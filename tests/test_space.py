@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from index.space import (
+from index.search.space import (
     COLOUR_COMPONENTS,
     DEFAULT_COLOUR_WEIGHT,
     MIN_PICTURES,
@@ -11,7 +11,7 @@ from index.space import (
     plain_space,
     unit,
 )
-from vision.colour import COLOUR_DIM
+from vision.pictures.colour import COLOUR_DIM
 
 
 def sample(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

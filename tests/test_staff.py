@@ -20,17 +20,17 @@ from flask.testing import FlaskClient
 from test_jobs import packed
 from werkzeug.test import TestResponse
 
-import index.accounts
+import index.service.accounts
 from index.catalogue import Catalogue
-from index.labels import product_labels
+from index.labels.standing import product_labels
+from index.labels.tagging import tag, train
 from index.query import Answer, Query
-from index.tagging import tag, train
 from vision.images import read_image
 from webapp.app import create_app
 from webapp.services import Config, Services
 from webapp.staff.desk import Desk
 from webapp.staff.review import matches
-from webapp.users import users
+from webapp.terminal.users import users
 from webapp.work import work_off
 
 PASSWORD = "correct horse battery"
@@ -39,7 +39,7 @@ ROLES = ("viewer", "editor", "admin")
 
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index.accounts, "_COST", (4, 2, 1))
+    monkeypatch.setattr(index.service.accounts, "_COST", (4, 2, 1))
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from test_browser import CHROMIUM, DESKTOP, PHONE, browser
 from test_jobs import TinyWorker, packed
 from werkzeug.serving import make_server
 
-import index.accounts
+import index.service.accounts
 from index.catalogue import Catalogue
-from index.labels import product_labels
-from index.review import queue
-from index.tagging import tag, train
+from index.labels.review import queue
+from index.labels.standing import product_labels
+from index.labels.tagging import tag, train
 from webapp.app import create_app
 from webapp.services import Config, Services
 
@@ -39,7 +39,7 @@ def service(
     catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Services]:
     """Serve a catalogue with 30 unlabelled products, from a thread, on ``service.port``."""
-    monkeypatch.setattr(index.accounts, "_COST", (4, 2, 1))
+    monkeypatch.setattr(index.service.accounts, "_COST", (4, 2, 1))
     catalogue.add([tiny.write_feed(tmp_path / "more.csv", 30, 40, category="")])
     train(catalogue)
     tag(catalogue)

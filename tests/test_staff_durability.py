@@ -19,10 +19,10 @@ import pytest
 import tiny
 from test_app import serve_alone
 
-from index.accounts import Accounts
 from index.catalogue import Catalogue
-from index.labels import product_labels
-from index.seal import missing_rows
+from index.labels.standing import product_labels
+from index.service.accounts import Accounts
+from index.store.seal import missing_rows
 
 PASSWORD = "correct horse battery"
 ROUNDS = int(os.environ.get("FINDALIKE_KILLS", "3"))  # docs/reliability.md has 20

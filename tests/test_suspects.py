@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision.axis import Prediction
-from vision.suspects import suspects
+from vision.head.axis import Prediction
+from vision.head.suspects import suspects
 
 VALUES = ("Garden > Pots", "Kitchen > Bowls", "Kitchen > Mugs")
 

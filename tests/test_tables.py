@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from index.database import connect, read_setting, transaction, translated, write_setting
 from index.product import Product
-from index.products import ProductTable
-from index.seal import count_rows, missing_rows, read_seal, reseal
-from index.stamp import STAMP, Stamp, compare_stamp, read_stamp, write_stamp
-from index.tables import checksum, products, removed_views, views
-from index.writing import Change, ProductWriter
+from index.store.database import connect, read_setting, transaction, translated, write_setting
+from index.store.products import ProductTable
+from index.store.seal import count_rows, missing_rows, read_seal, reseal
+from index.store.stamp import STAMP, Stamp, compare_stamp, read_stamp, write_stamp
+from index.store.tables import checksum, products, removed_views, views
+from index.store.writing import Change, ProductWriter
 from vision.errors import CatalogueBusy, CatalogueError
 
 
@@ -183,7 +183,7 @@ def test_a_value_that_does_not_match_its_index(tmp_path: Path, engine: sa.Engine
 def test_large_files_are_checked_where_it_matters(
     tmp_path: Path, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.database._CHECKED_WHOLE", 0)
+    monkeypatch.setattr("index.store.database._CHECKED_WHOLE", 0)
     test_a_value_that_does_not_match_its_index(tmp_path, engine)
 
 

@@ -11,17 +11,17 @@ import sqlalchemy as sa
 import tiny
 
 from index.catalogue import Catalogue
-from index.categorising import categorise, explain_category
-from index.checking import check_catalogue
-from index.deciding import decide, undo
-from index.heads import read_register
-from index.labels import Decision, product_labels, stored_predictions
-from index.migrating import migrate
+from index.changes.checking import check_catalogue
+from index.changes.upkeep import back_up, repair
+from index.labels.categorising import categorise, explain_category
+from index.labels.deciding import decide, undo
+from index.labels.heads import read_register
+from index.labels.migrating import migrate
+from index.labels.review import queue, queue_length
+from index.labels.standing import Decision, product_labels, stored_predictions
+from index.labels.tagging import refresh, tag, train
 from index.product import Product
-from index.review import queue, queue_length
-from index.tables import labels, predictions
-from index.tagging import refresh, tag, train
-from index.upkeep import back_up, repair
+from index.store.tables import labels, predictions
 from vision.errors import HeadError, QueryError
 from vision.images import read_image
 
@@ -94,7 +94,7 @@ def test_tagging_again_does_nothing(catalogue: Catalogue) -> None:
 def test_tagging_goes_on_where_it_stopped(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.products.CHUNK", 20)
+    monkeypatch.setattr("index.store.products.CHUNK", 20)
 
     def stop(_stage: str, done: int, _total: int) -> None:
         if done:
@@ -246,7 +246,7 @@ def test_heads_follow_their_categories(catalogue: Catalogue, tmp_path: Path) -> 
 
 
 def test_a_head_of_another_taxonomy_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
-    from index.taxonomies import store_taxonomy
+    from index.labels.taxonomies import store_taxonomy
     from vision.taxonomy import Taxonomy
 
     with catalogue.writing(), catalogue.changing() as table:

@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import index.feeds.taxonomies as files
-import index.migrating
+import index.labels.migrating
 from index.catalogue import Catalogue
-from index.deciding import decide
 from index.feeds.taxonomies import read_taxonomy, taxonomy_csv, write_taxonomy
-from index.labels import Decision
-from index.migrating import adopt, migrate
-from index.products import StoredProduct
-from index.taxonomies import (
+from index.labels.deciding import decide
+from index.labels.migrating import adopt, migrate
+from index.labels.standing import Decision
+from index.labels.taxonomies import (
     Finding,
     aliases,
     categories_by_id,
@@ -30,6 +29,7 @@ from index.taxonomies import (
     taxonomy_of,
     value_counts,
 )
+from index.store.products import StoredProduct
 from vision.errors import TaxonomyError
 from vision.taxonomy import SEPARATOR, Migration, Taxonomy
 
@@ -398,7 +398,7 @@ def test_a_change_is_made_whole_or_not_at_all(
     def fail(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(index.migrating, "relabel", fail)
+    monkeypatch.setattr(index.labels.migrating, "relabel", fail)
     with pytest.raises(KeyboardInterrupt):
         change(catalogue, lambda old: old.renamed("Kitchen", "Cooking"))
     assert (present(catalogue), counts(catalogue)) == before

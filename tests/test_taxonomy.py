@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.catalogue import Catalogue
-from index.taxonomies import category_counts, stored_taxonomy
+from index.labels.taxonomies import category_counts, stored_taxonomy
 from vision.categories import ancestors, compose, parent
 from vision.errors import TaxonomyError
 from vision.taxonomy import SEPARATOR, Migration, Taxonomy, derive, translate
-from webapp.command import Group
-from webapp.taxonomy import taxonomy as command
+from webapp.terminal.command import Group
+from webapp.terminal.taxonomy import taxonomy as command
 
 SHOP = Taxonomy(
     ("Kitchen > Mugs", "Kitchen > Bowls > Deep", "Garden > Pots", "Garden > Bowls"),

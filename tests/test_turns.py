@@ -10,11 +10,11 @@ import tiny
 from test_jobs import TinyWorker, eventually, packed, upload
 
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
-from index.deciding import decide, undo
-from index.jobs import Jobs
-from index.labels import Decision, product_labels
-from index.tagging import refresh, tag, train
+from index.changes.checking import check_catalogue
+from index.labels.deciding import decide, undo
+from index.labels.standing import Decision, product_labels
+from index.labels.tagging import refresh, tag, train
+from index.service.jobs import Jobs
 
 
 def test_decisions_during_an_import(catalogue: Catalogue, tmp_path: Path) -> None:

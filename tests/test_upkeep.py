@@ -15,11 +15,11 @@ import pytest
 import tiny
 
 from index.catalogue import Catalogue
-from index.checking import check_catalogue
-from index.live import SNAPSHOT
-from index.place import DATABASE
+from index.changes.checking import check_catalogue
+from index.changes.upkeep import back_up, export_products, repair
 from index.query import Query
-from index.upkeep import back_up, export_products, repair
+from index.search.live import SNAPSHOT
+from index.store.place import DATABASE
 from vision.errors import CatalogueError, QueryError
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("tiny_encoder")
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a catalogue whose picture files are this test's own."""
-    monkeypatch.setattr("index.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
+    monkeypatch.setattr("index.search.calibration.VERDICT_PHOTOS", tiny.FEW_PHOTOS)
     with Catalogue.open(tmp_path / "own", create=True) as catalogue:
         catalogue.add([tiny.write_feed(tmp_path / "feed.csv", 12, views=2)])
     return tmp_path / "own"
@@ -262,7 +262,7 @@ def test_export_reads_back_equal(own: Path, tmp_path: Path, kind: str) -> None:
         with (tmp_path / f"out.{kind}").open("w", newline="") as file:
             assert export_products(catalogue, file, kind) == 12
         with Catalogue.open(tmp_path / "copy", create=True) as copy:
-            from index.adding import AddOptions
+            from index.changes.adding import AddOptions
 
             report = copy.add([tmp_path / f"out.{kind}"], options=AddOptions(images_root=Path("/")))
             assert (report.added, report.passed_over) == (12, 0)

@@ -21,12 +21,12 @@ from flask import Flask, request
 from flask_babel import Babel
 from PIL import Image
 
-import vision.sandbox
+import vision.pictures.sandbox
 from vision.errors import UnreadableImage
-from vision.faults import photo_faults
-from vision.headers import CUT_OFF
 from vision.images import EMPTY, NOT_A_PICTURE, read_image
-from vision.sandbox import LONG_SIDE, TOO_MUCH, Sandbox, SandboxBusy
+from vision.pictures.faults import photo_faults
+from vision.pictures.headers import CUT_OFF
+from vision.pictures.sandbox import LONG_SIDE, TOO_MUCH, Sandbox, SandboxBusy
 from webapp.uploads import inline, read_photo
 
 HOSTILE = Path(__file__).parents[2] / "shared" / "hostile"
@@ -115,7 +115,7 @@ def test_too_much_memory_is_refused_and_small_pictures_are_read() -> None:
 
 
 def test_a_large_picture_gets_more_memory_than_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision.sandbox, "_SMALL", 2**20)
+    monkeypatch.setattr(vision.pictures.sandbox, "_SMALL", 2**20)
     with Sandbox(workers=1) as sandbox:
         assert sandbox.read(large()).width == 4000
 
@@ -145,7 +145,7 @@ def test_threads_get_their_own_pictures(sandbox: Sandbox) -> None:
 
 
 def test_it_does_not_let_people_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision.sandbox, "_PATIENCE", 0.05)
+    monkeypatch.setattr(vision.pictures.sandbox, "_PATIENCE", 0.05)
     with Sandbox(workers=1) as sandbox, sandbox._child(), pytest.raises(SandboxBusy):
         sandbox.read(saved(tiny.draw(1)))
 
@@ -157,7 +157,8 @@ def test_children_end_with_the_sandbox_and_with_its_process() -> None:
         assert len(pids) == 2
     assert not any(map(exists, pids))
     code = (
-        "import os, signal, sys\nfrom vision.sandbox import Sandbox\ns = Sandbox()\ns.warm()\n"
+        "import os, signal, sys\nfrom vision.pictures.sandbox import Sandbox\n"
+        "s = Sandbox()\ns.warm()\n"
         "print(*s.pids(), 'torch' in sys.modules, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

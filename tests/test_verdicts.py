@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from index.verdicts import EXACT_PRECISION, FALSE_ALARMS, NO_LIMIT, Verdicts, fit_verdicts
+from index.search.verdicts import EXACT_PRECISION, FALSE_ALARMS, NO_LIMIT, Verdicts, fit_verdicts
 
 
 def simulated(q: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 
-from vision.views import customer_view
+from vision.pictures.views import customer_view
 
 
 def product(hue: float, width: int = 300, height: int = 260, mode: str = "RGB") -> PIL.Image.Image:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vision.errors import EncoderError
-from vision.weights import fill, hash_modules, read_weights, sha256_of, short
+from vision.networks.weights import fill, hash_modules, read_weights, sha256_of, short
 
 
 def network(seed: int = 0) -> nn.Sequential:

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
-import index.calibration
 import index.catalogue  # loaded once, before the children are forked
+import index.search.calibration
 import webapp.cli
-import webapp.show
+import webapp.terminal.show
 from vision.encoder import Encoder
-from vision.preprocess import Preprocess
+from vision.networks.preprocess import Preprocess
 
 DIM = 16
 SIDE = 8
@@ -313,7 +313,7 @@ def _run(
     os.environ.update(env)
     if max_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_file, max_file))
-    index.calibration.VERDICT_PHOTOS = FEW_PHOTOS
+    index.search.calibration.VERDICT_PHOTOS = FEW_PHOTOS
     with tiny_encoders():
         work(*args)
     sys.stdout.flush()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from vision.colour import describe_colour
 from vision.images import Image, Limits, read_image
+from vision.pictures.colour import describe_colour
 
 if TYPE_CHECKING:
     from vision.encoder import Encoder

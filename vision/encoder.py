@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from vision.backbones import load_backbone
 from vision.errors import EncoderError
 from vision.images import Image
-from vision.loading import Backbone
 from vision.models import BUILTIN, LARGE
-from vision.weights import hash_modules, short
+from vision.networks.backbones import load_backbone
+from vision.networks.loading import Backbone
+from vision.networks.weights import hash_modules, short
 
 Precision = Literal["fp32", "bf16", "fp16"]
 

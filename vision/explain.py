@@ -12,7 +12,7 @@ import PIL.Image
 import PIL.ImageFilter
 
 from vision.images import Image
-from vision.preprocess import Preprocess
+from vision.networks.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from vision.encoder import Encoder

@@ -1,8 +1,8 @@
 """The one place that opens pictures: bytes from anywhere in, upright RGB pixels out.
 
 Every file is hostile until read: its size in bytes, its pixels and its scans are checked before
-anything is decoded, only the formats listed in `vision.headers` reach a decoder, and whatever a
-decoder raises becomes an UnreadableImage with a reason that a shopper understands.
+anything is decoded, only the formats listed in `vision.pictures.headers` reach a decoder, and
+whatever a decoder raises becomes an UnreadableImage with a reason that a shopper understands.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import BinaryIO, NoReturn
 
 import PIL.Image
 
-from vision import headers
 from vision.errors import QueryError, UnreadableImage
-from vision.headers import CUT_OFF, DAMAGED
-from vision.pixels import to_rgb
+from vision.pictures import headers
+from vision.pictures.headers import CUT_OFF, DAMAGED
+from vision.pictures.pixels import to_rgb
 
 NOT_A_PICTURE = (
     "This is not a picture findalike can read; use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."

@@ -16,12 +16,12 @@ from werkzeug.exceptions import HTTPException
 
 from index.catalogue import Catalogue
 from vision.errors import CatalogueError, EncoderError, FindalikeError
-from vision.sandbox import SandboxBusy
-from webapp import shop
+from vision.pictures.sandbox import SandboxBusy
 from webapp.api.mount import explain, mount
 from webapp.gates import Full
 from webapp.logs import log_requests
 from webapp.services import Config, Services, services
+from webapp.shop import pages as shop
 from webapp.staff.register import register as register_staff
 
 LANGUAGES = {"en": "English", "zh": "中文"}

@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING
 import click
 
 from vision.errors import UnreadableImage
-from webapp import demo, encoders, evaluation, keys, review, serving, tags, taxonomy, upkeep, users
-from webapp.command import (
+from webapp.terminal import (
+    demo,
+    encoders,
+    evaluation,
+    keys,
+    review,
+    serving,
+    tags,
+    taxonomy,
+    upkeep,
+    users,
+)
+from webapp.terminal.command import (
     PASSED_OVER,
     PATH,
     STOPPED,
@@ -26,7 +37,7 @@ from webapp.command import (
     print_json,
     with_catalogue,
 )
-from webapp.files import check_writable, rejects_file
+from webapp.terminal.files import check_writable, rejects_file
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
@@ -119,9 +130,9 @@ def add(
     with contextlib.suppress(OSError, AttributeError):
         os.nice(19)
 
-    from index.adding import AddOptions, check_feed
+    from index.changes.adding import AddOptions, check_feed
     from vision.images import Limits
-    from webapp.show import print_report, progress_bar
+    from webapp.terminal.show import print_report, progress_bar
 
     options = AddOptions(
         limits=Limits(max_pixels=int(max_megapixels * 1e6)), images_root=images,
@@ -150,7 +161,7 @@ def add(
 def _open_to_add(path: Path, encoder: str | None, quiet: bool) -> Catalogue:
     """Open the catalogue or make it, and say which encoder a new one has."""
     from index.catalogue import Catalogue
-    from index.place import is_catalogue
+    from index.store.place import is_catalogue
 
     new = not is_catalogue(path)
     catalogue = Catalogue.open(path, encoder=encoder, create=True)
@@ -217,7 +228,7 @@ def search(
         if as_json:
             print_json(answer.as_dict())
             return
-        from webapp.show import print_answer
+        from webapp.terminal.show import print_answer
 
         print_answer(answer, catalogue, pictures)
 
@@ -245,6 +256,6 @@ def _weight(text: str) -> tuple[str, float]:
 @main.command("encoders", short_help="List the recommended encoders.")
 def list_encoders() -> None:
     """List the recommended encoders and which of them are on this machine."""
-    from webapp.show import print_encoders
+    from webapp.terminal.show import print_encoders
 
     print_encoders()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from index.jobs import Jobs
+from index.service.jobs import Jobs
 from vision.errors import FindalikeError
 
 _EVERY = 2.0  # seconds between two looks at the queue

@@ -11,16 +11,16 @@ from typing import cast
 from flask import current_app
 
 from index.catalogue import Catalogue
-from index.facets import Facets, browse, count_facets
-from index.parts import Parted, search_parts
-from index.products import StoredProduct
 from index.query import Answer, Query
+from index.search.facets import Facets, browse, count_facets
+from index.search.parts import Parted, search_parts
+from index.store.products import StoredProduct
 from vision.images import Limits
-from vision.sandbox import Sandbox
+from vision.pictures.sandbox import Sandbox
 from vision.threads import one_thread_each
 from webapp.gates import Allowance, Gate
 from webapp.metrics import Metrics
-from webapp.photos import KeptPhotos
+from webapp.shop.photos import KeptPhotos
 from webapp.staff.desk import Desk
 
 

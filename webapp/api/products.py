@@ -11,11 +11,7 @@ from typing import Any, Literal, cast
 from flask import Response, request
 from pydantic import ValidationError
 
-from index.keys import ApiKey
-from index.paging import page_of_products
-from index.product import Product, category_path
-from index.products import StoredProduct
-from index.upserts import (
+from index.changes.upserts import (
     Upsert,
     UpsertError,
     embed,
@@ -23,6 +19,10 @@ from index.upserts import (
     remove_product,
     upsert_products,
 )
+from index.product import Product, category_path
+from index.service.keys import ApiKey
+from index.store.paging import page_of_products
+from index.store.products import StoredProduct
 from vision.errors import FindalikeError, UnreadableImage
 from vision.images import Image
 from webapp.api import answers, requests

@@ -13,8 +13,8 @@ from flask import g
 from index.product import Product
 from index.query import Hit, Query
 from vision.errors import UnreadableImage
-from vision.faults import photo_faults
 from vision.images import Image, Region
+from vision.pictures.faults import photo_faults
 from webapp.api import answers
 from webapp.api.operations import operation
 from webapp.api.problems import Problem
@@ -71,7 +71,7 @@ def categorise(body: PhotoRequest | PhotoForm) -> answers.Categorisation:
 
     Refused with 409 as long as no head was trained.
     """
-    from index.categorising import categorise as ask
+    from index.labels.categorising import categorise as ask
 
     service = services()
     with service.gate.place():

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from flask import Blueprint, Response, render_template, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from index.keys import SCOPES
+from index.service.keys import SCOPES
 from webapp.api import answers
 from webapp.api.document import TAGS, make_document
 from webapp.api.operations import authorise, operation

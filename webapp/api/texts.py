@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from index.filters import MAX_LENGTH
+from index.search.filters import MAX_LENGTH
 
 
 def _whole(value: Any) -> Any:

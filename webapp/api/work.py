@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from index.jobs import Job, JobError
-from index.keys import ApiKey
+from index.service.jobs import Job, JobError
+from index.service.keys import ApiKey
 from webapp.api import answers, requests
 from webapp.api.operations import operation
 from webapp.api.problems import Problem

@@ -23,8 +23,8 @@ from flask_babel import gettext
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
-from index.accounts import Account, AccountError, Role, TooManyAttempts, WrongPassword
-from index.labels import Decision
+from index.labels.standing import Decision
+from index.service.accounts import Account, AccountError, Role, TooManyAttempts, WrongPassword
 from vision.errors import CatalogueBusy, CatalogueError, EncoderError, FindalikeError
 from webapp.gates import Full
 from webapp.services import services

@@ -9,7 +9,7 @@ from flask import url_for as url
 from flask_babel import gettext
 from werkzeug.wrappers import Response as Answer
 
-from index.accounts import ROLES, Role
+from index.service.accounts import ROLES, Role
 from webapp.staff.access import blueprint, desk, needs, note
 
 _LINES = 100

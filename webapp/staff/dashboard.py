@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import Response, abort, render_template
 
-from index.coverage import Coverage, coverage
-from index.heads import read_register
-from index.jobs import Job
-from index.review import queue_length
-from index.searchlog import Summary
+from index.labels.coverage import Coverage, coverage
+from index.labels.heads import read_register
+from index.labels.review import queue_length
+from index.service.jobs import Job
+from index.service.searchlog import Summary
 from webapp.services import services
 from webapp.staff.access import blueprint, desk
 

@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from index.accounts import Accounts
-from index.audit import AuditLog
 from index.catalogue import Catalogue
-from index.jobs import Jobs
-from index.products import ProductTable
+from index.labels.tagging import refresh
+from index.labels.taxonomies import taxonomy_of
 from index.query import Answer, Query
-from index.searchlog import SearchLog, describe_search
-from index.tagging import refresh
-from index.taxonomies import taxonomy_of
+from index.service.accounts import Accounts
+from index.service.audit import AuditLog
+from index.service.jobs import Jobs
+from index.service.searchlog import SearchLog, describe_search
+from index.store.products import ProductTable
 from vision.errors import FindalikeError
 from vision.images import Image
 from vision.taxonomy import Taxonomy

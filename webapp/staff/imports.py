@@ -14,8 +14,8 @@ from flask import url_for as url
 from flask_babel import gettext
 from werkzeug.wrappers import Response as Answer
 
-from index.jobs import Job
-from index.upkeep import export_products
+from index.changes.upkeep import export_products
+from index.service.jobs import Job
 from vision.errors import FeedError
 from webapp.services import services
 from webapp.staff.access import blueprint, desk, note, wants_json

@@ -12,7 +12,7 @@ from flask import url_for as url
 from flask_babel import gettext
 from werkzeug.wrappers import Response as Answer
 
-from index.jobs import Job
+from index.service.jobs import Job
 from vision.errors import QueryError
 from webapp.services import services
 from webapp.staff.access import blueprint, desk, me, needs, note

@@ -11,13 +11,13 @@ from flask import url_for as url
 from flask_babel import gettext
 from werkzeug.wrappers import Response as Answer
 
-from index.deciding import decide
-from index.editing import add_picture, change_product, merge_products, set_pictures
-from index.labels import Decision, product_labels
-from index.products import StoredProduct
+from index.changes.editing import add_picture, change_product, merge_products, set_pictures
+from index.labels.deciding import decide
+from index.labels.sheets import resolve
+from index.labels.standing import Decision, product_labels
+from index.labels.taxonomies import stored_taxonomy
 from index.query import check_text
-from index.sheets import resolve
-from index.taxonomies import stored_taxonomy
+from index.store.products import StoredProduct
 from vision.errors import QueryError
 from vision.taxonomy import CATEGORY
 from webapp.services import services

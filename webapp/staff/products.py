@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from flask import Response, render_template, request
 
-from index.listing import list_products
-from index.products import StoredProduct
 from index.query import Query
+from index.search.listing import list_products
+from index.store.products import StoredProduct
 from vision.taxonomy import CATEGORY
 from webapp.services import services
 from webapp.staff.access import blueprint, desk

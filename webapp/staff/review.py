@@ -10,13 +10,13 @@ from flask import url_for as url
 from flask_babel import gettext, ngettext
 from werkzeug.wrappers import Response as Answer
 
-from index.categorising import Reason, explain_category
-from index.deciding import decide, undo
-from index.labels import Action, Decision
-from index.reasons import product_reasons
-from index.recent import recent_values
-from index.review import Question, queue, queue_length
-from index.sheets import resolve
+from index.labels.categorising import Reason, explain_category
+from index.labels.deciding import decide, undo
+from index.labels.reasons import product_reasons
+from index.labels.recent import recent_values
+from index.labels.review import Question, queue, queue_length
+from index.labels.sheets import resolve
+from index.labels.standing import Action, Decision
 from vision.images import read_image
 from vision.taxonomy import CATEGORY, Taxonomy
 from webapp.services import services

@@ -1,0 +1,1 @@
+"""How a catalogue changes: products added and edited, encoders exchanged, damage repaired."""

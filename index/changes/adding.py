@@ -1,0 +1,283 @@
+"""Adding products in bulk: read, decode ahead, embed in batches, commit each batch whole."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from index.feeds import FeedItem, Reject, Staged, read_bytes, stage
+from index.store.products import ProductTable
+from index.store.writing import Change
+from vision.batches import Picture, ahead, decode
+from vision.errors import UnreadableImage
+from vision.images import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from index.catalogue import Catalogue
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Take no notice of progress."""
+
+
+def ignore(_reject: Reject) -> None:
+    """Take no notice of rejects."""
+
+
+@dataclass(frozen=True)
+class AddOptions:
+    """How feeds are read and how much is done at once.
+
+    ``batch`` pictures are embedded together and committed together with their products;
+    ``images_root`` is the folder that picture paths start from; ``folder_categories`` makes
+    sub-folders of a folder of pictures its categories.
+    """
+
+    batch: int = 32
+    limits: Limits = DEFAULT_LIMITS
+    images_root: Path | None = None
+    folder_categories: bool = False
+
+
+DEFAULT_OPTIONS = AddOptions()
+
+
+@dataclass
+class AddReport:
+    """What an add did: numbers of products, of pictures embedded, and of things passed over."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    renamed: int = 0
+    embedded: int = 0
+    passed_over: int = 0
+
+
+@dataclass
+class _Work:
+    """One product on its way: the SHA-256 of each readable picture, and those decoded anew."""
+
+    item: FeedItem
+    pictures: list[tuple[str, str]]  # (sha256, location)
+    rejects: list[Reject] = field(default_factory=list)
+    decoded: list[Picture] = field(default_factory=list)
+
+
+def add_products(
+    catalogue: Catalogue,
+    sources: Sequence[str | Path],
+    options: AddOptions,
+    reject: Callable[[Reject], None],
+    progress: Progress,
+) -> AddReport:
+    """Add the products of the sources; the caller is the one writer and settles the index."""
+    report = AddReport()
+
+    def pass_over(rejected: Reject) -> None:
+        report.passed_over += 1
+        reject(rejected)
+
+    with _stage(sources, options, pass_over, progress) as staged:
+        done = 0
+        progress("add", 0, staged.images)
+        for batch in _batches(_prepared(catalogue, staged, options), options.batch):
+            for rejected in (each for work in batch for each in work.rejects):
+                pass_over(rejected)
+            _commit(catalogue, batch, report, options.batch)
+            done += sum(len(work.item.images) for work in batch)
+            progress("add", done, staged.images)
+    return report
+
+
+def check_feed(
+    sources: Sequence[str | Path],
+    options: AddOptions,
+    reject: Callable[[Reject], None],
+    progress: Progress,
+) -> AddReport:
+    """Read feeds and say what would go in (as ``added``) and what not, without any catalogue.
+
+    Pictures are looked for but not opened.
+    """
+    report = AddReport()
+
+    def pass_over(rejected: Reject) -> None:
+        report.passed_over += 1
+        reject(rejected)
+
+    with _stage(sources, options, pass_over, progress) as staged:
+        report.added = staged.products
+    return report
+
+
+def _stage(
+    sources: Sequence[str | Path],
+    options: AddOptions,
+    reject: Callable[[Reject], None],
+    progress: Progress,
+) -> Staged:
+    return stage(
+        sources,
+        reject=reject,
+        images_root=options.images_root,
+        folder_categories=options.folder_categories,
+        progress=lambda rows: progress("read", rows, 0),
+    )
+
+
+def _prepared(
+    catalogue: Catalogue, items: Iterable[FeedItem], options: AddOptions
+) -> Iterator[_Work]:
+    """Hash every picture and decode the new ones, in parallel, in order, ahead of the encoder."""
+    encoder, limits = catalogue.encoder, options.limits
+    workers = os.cpu_count() or 1
+
+    def hash_all(item: FeedItem) -> _Work:
+        work = _Work(item, [])
+        for location in item.images:
+            try:
+                sha256 = hashlib.sha256(read_bytes(location, limits.max_bytes)).hexdigest()
+            except UnreadableImage as error:
+                work.rejects.append(_reject(item, location, error))
+                continue
+            if sha256 not in {known for known, _ in work.pictures}:
+                work.pictures.append((sha256, location))
+        return work
+
+    def look_up(works: Iterable[_Work]) -> Iterator[tuple[_Work, set[str]]]:
+        for run in _runs(works, 256):
+            with catalogue.reading() as table:
+                hashes = {sha256 for work in run for sha256, _ in work.pictures}
+                known = table.known_images(hashes, catalogue.fingerprint)
+            yield from ((work, known) for work in run)
+
+    def decode_new(pair: tuple[_Work, set[str]]) -> _Work:
+        work, known = pair
+        kept: list[tuple[str, str]] = []
+        for sha256, location in work.pictures:
+            try:
+                if sha256 not in known:
+                    data = read_bytes(location, limits.max_bytes)
+                    work.decoded.append(decode(data, encoder, limits))
+                    sha256 = work.decoded[-1].sha256  # the file may have changed meanwhile
+                if sha256 not in {known for known, _ in kept}:
+                    kept.append((sha256, location))
+            except UnreadableImage as error:
+                work.rejects.append(_reject(work.item, location, error))
+        work.pictures = kept
+        return work
+
+    hashed = ahead(items, hash_all, workers=workers, depth=512)
+    return ahead(look_up(hashed), decode_new, workers=workers, depth=4 * options.batch)
+
+
+def _reject(item: FeedItem, location: str, error: UnreadableImage) -> Reject:
+    return Reject(item.source, item.line, item.product.product_id, location, str(error))
+
+
+def _batches(works: Iterable[_Work], pictures: int) -> Iterator[list[_Work]]:
+    """Group works until they hold enough new pictures for the encoder, or enough old products."""
+    batch: list[_Work] = []
+    for work in works:
+        batch.append(work)
+        if sum(len(each.decoded) for each in batch) >= pictures or len(batch) >= 16 * pictures:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _runs(works: Iterable[_Work], size: int) -> Iterator[list[_Work]]:
+    iterator = iter(works)
+    while run := list(itertools.islice(iterator, size)):
+        yield run
+
+
+def _commit(catalogue: Catalogue, batch: Sequence[_Work], report: AddReport, size: int) -> None:
+    """Embed a batch's new pictures and write it in one transaction; count it once it is in."""
+    fingerprint = catalogue.fingerprint
+    fresh = {picture.sha256: picture for work in batch for picture in work.decoded}
+    count = AddReport()
+    with catalogue.reading() as table:
+        for known in table.known_images(fresh, fingerprint):
+            del fresh[known]  # another batch has brought the same bytes
+        changes = list(_changes(table, batch, count))
+    pictures = list(fresh.values())
+    if not changes and not pictures:
+        report.unchanged += count.unchanged
+        return
+    vectors = [
+        catalogue.encoder.encode_pixels(np.stack([each.pixels for each in pictures[i : i + size]]))
+        for i in range(0, len(pictures), size)
+    ]
+    with catalogue.changing() as table:
+        generation = table.next_generation()
+        if pictures:
+            table.add_images(pictures, np.concatenate(vectors), fingerprint)
+        table.put(changes, generation)
+    report.added += count.added
+    report.updated += count.updated
+    report.unchanged += count.unchanged
+    report.renamed += count.renamed
+    report.embedded += len(pictures)
+
+
+def _changes(table: ProductTable, batch: Sequence[_Work], count: AddReport) -> Iterator[Change]:
+    """Yield what is not in the catalogue as it stands."""
+    keys = table.keys(work.item.product.product_id for work in batch)
+    stored = table.get(keys.values())
+    taken = set(keys.values())
+    for work in batch:
+        if not work.pictures:
+            continue  # every picture was passed over, and the product with them
+        product = work.item.product
+        key = keys.get(product.product_id)
+        if key is not None:
+            old = stored[key]
+            if work.item.named_by_path and not product.category:
+                # Files have no categories unless folders are: leave the one it was given.
+                product = replace(product, category=old.feed.category)
+            if old.feed == product and old.pictures == work.pictures:
+                count.unchanged += 1
+                continue
+            count.updated += 1
+        else:
+            key = _renamed(table, work, taken) if work.item.named_by_path else None
+            count.renamed += key is not None
+            count.added += key is None
+        yield Change(product, work.pictures, key)
+
+
+def _renamed(table: ProductTable, work: _Work, taken: set[int]) -> int | None:
+    """Return the product named after a file that is gone and had this very picture, if any.
+
+    It is noted in ``taken``: of two copies of a file only one is the file renamed.
+    """
+    sha256 = work.pictures[0][0]
+    owners = [key for key, _ in table.owners([sha256]).get(sha256, ()) if key not in taken]
+    for key, stored in sorted(table.get(owners).items()):
+        location = stored.views[0].location
+        named_by_path = location.endswith(f"/{stored.product.product_id}")
+        if named_by_path and not _is_there(location):
+            taken.add(key)
+            return key
+    return None
+
+
+def _is_there(location: str) -> bool:
+    """Tell whether a picture's file, or the archive it lay in, is still there."""
+    archive, separator, _ = location.partition("!/")
+    try:
+        return Path(location).exists() or (bool(separator) and Path(archive).is_file())
+    except OSError:
+        return True  # behind a door that is shut today

@@ -1,0 +1,1 @@
+"""How well a catalogue answers and categorises."""

@@ -1,0 +1,161 @@
+"""What photos show: the head's tags, and the labelled products that look most like them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from index.labels.pooling import pooled
+from index.labels.predicting import Tag, tags_of
+from index.labels.standing import product_labels, within
+from index.labels.tagging import corrections
+from index.labels.taxonomies import taxonomy_of
+from index.store.products import ProductTable
+from vision.errors import QueryError
+from vision.explain import heat_map, log_odds, overlay
+from vision.head import Prediction
+from vision.images import Image
+from vision.pictures.colour import describe_colour
+from vision.taxonomy import CATEGORY, Taxonomy
+
+if TYPE_CHECKING:
+    from index.catalogue import Catalogue
+
+_PHOTOS = 32  # embedded at once
+_LOOKED_AT = 30  # neighbours among which labelled ones are looked for
+_REASONS = 3  # labelled neighbours shown
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A labelled product that looks like what was asked: ``cosine`` is that of the embeddings."""
+
+    product_id: str
+    title: str
+    sha256: str
+    cosine: float
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Categorised:
+    """What the head says of one photo by axis, and the labelled products that look most like it."""
+
+    tags: dict[str, Tag]
+    reasons: tuple[Reason, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as documented in docs/tagging.md."""
+        return {
+            "tags": {
+                axis: {
+                    "accepted": tag.accepted or None,
+                    "confidence": round(tag.confidence, 6),
+                    "outside": round(tag.outside, 6),
+                    "best": [
+                        {"value": value, "probability": round(probability, 6)}
+                        for value, probability in tag.best
+                    ],
+                }
+                for axis, tag in self.tags.items()
+            },
+            "reasons": [vars(each) | {"cosine": round(each.cosine, 6)} for each in self.reasons],
+        }
+
+
+def categorise_photos(
+    catalogue: Catalogue, images: Sequence[Image], *, precision: float | None = None
+) -> dict[str, Prediction]:
+    """Return what the head in use says of photos, by axis.
+
+    ``precision`` asks for another share of right ones among the accepted than at the training.
+    """
+    with catalogue.reading() as table:
+        head, _ = catalogue.heads.current(table.connection, taxonomy_of(table))
+        since = corrections(table, catalogue.fingerprint, head)
+    vectors, colours = _embed(catalogue, images)
+    return head.predict(vectors, colours, corrections=since, precision=precision)
+
+
+def categorise(catalogue: Catalogue, images: Sequence[Image]) -> list[Categorised]:
+    """Say what photos show, and name the labelled products that look most like them.
+
+    Raises HeadError where no head was trained.
+    """
+    if not images:
+        return []
+    with catalogue.reading() as table:
+        taxonomy = taxonomy_of(table)
+        head, _ = catalogue.heads.current(table.connection, taxonomy)
+        since = corrections(table, catalogue.fingerprint, head)
+        index = catalogue.index(table)
+        vectors, colours = _embed(catalogue, images)
+        found = index.store.search(index.calibration.space.project(vectors, colours), _LOOKED_AT)
+        tags = tags_of(head.predict(vectors, colours, corrections=since))
+        return [
+            Categorised(each, _reasons(table, catalogue.fingerprint, taxonomy, vector, keys))
+            for each, vector, keys in zip(tags, vectors, found.products.tolist(), strict=True)
+        ]
+
+
+def explain_category(catalogue: Catalogue, image: Image, value: str = "") -> bytes:
+    """Return a JPEG of a photo that glows where it speaks for a category, by default the likeliest.
+
+    Raises QueryError for a category that the head does not know.
+    """
+    with catalogue.reading() as table:
+        head, _ = catalogue.heads.current(table.connection, taxonomy_of(table))
+        since = corrections(table, catalogue.fingerprint, head)
+    vectors, colours = _embed(catalogue, [image])
+    said = head.predict(vectors, colours, corrections=since)[CATEGORY]
+    value = value or said.best(1)[0][0][0]
+    columns = [at for at, each in enumerate(said.values) if within(each, value)]
+    if not columns:
+        raise QueryError(f'The head knows no category "{value}".')
+
+    def score(vectors: np.ndarray) -> np.ndarray:
+        shades = np.repeat(colours, len(vectors), axis=0)
+        found = head.predict(vectors, shades, corrections=since)[CATEGORY]
+        return log_odds(found.probabilities[:, columns].sum(axis=1))
+
+    return overlay(image, heat_map(catalogue.encoder, image, score))
+
+
+def _embed(catalogue: Catalogue, images: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:
+    vectors = [
+        catalogue.encoder.encode_images(images[at : at + _PHOTOS], mirror=True)
+        for at in range(0, len(images), _PHOTOS)
+    ]
+    colours = [describe_colour(image.pixels) for image in images]
+    return np.concatenate(vectors), np.stack(colours).astype(np.float32)
+
+
+def _reasons(
+    table: ProductTable,
+    fingerprint: str,
+    taxonomy: Taxonomy,
+    vector: np.ndarray,
+    keys: Sequence[int],
+) -> tuple[Reason, ...]:
+    """Return the labelled ones among products, with how alike they are to a photo's embedding."""
+    stored = table.get(key for key in keys if key >= 0)
+    known = product_labels(table, stored)
+    cosine = {
+        key: float(each @ vector)
+        for part in pooled(table, fingerprint, stored)
+        for key, each in zip(part.keys.tolist(), part.vectors, strict=True)
+    }
+    found = []
+    for key in sorted(cosine, key=lambda key: -cosine[key]):
+        said = {
+            axis: label.value
+            for axis, label in known[key].items()
+            if label.source != "head" and label.value and axis in (CATEGORY, *taxonomy.axes)
+        }
+        if said and (CATEGORY in said or not taxonomy.categories):
+            product, picture = stored[key].product, stored[key].views[0].sha256
+            found.append(Reason(product.product_id, product.title, picture, cosine[key], said))
+    return tuple(found[:_REASONS])

@@ -1,0 +1,1 @@
+"""How a catalogue is searched: vectors ranked, matches judged, products narrowed down."""

@@ -1,0 +1,1 @@
+"""What running a service needs beside the catalogue: accounts, keys, jobs and logs."""

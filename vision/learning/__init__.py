@@ -1,0 +1,1 @@
+"""Fine-tuning: an encoder learns from a shop's own pictures."""

@@ -1,0 +1,1 @@
+"""The networks behind encoders: how each family is loaded, fed and written."""

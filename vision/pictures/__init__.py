@@ -1,0 +1,1 @@
+"""What is done with pixels: checked, decoded for strangers, measured, looked over."""

@@ -1,0 +1,1 @@
+"""The subcommands of ``findalike``, and what they show in a terminal."""
