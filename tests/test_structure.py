@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,13 @@ def test_every_package_is_shipped() -> None:
     assert {path.parent for path in MODULES.values()} <= {
         ROOT / package.replace(".", "/") for package in packages
     }
+
+
+def test_every_room_is_on_the_plan() -> None:
+    plan = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in MODULES.values()}
+    named = set(re.findall(r"`((?:\w+/)*\w+)/?`", plan))
+    assert [each for each in packages if {each, each.partition("/")[2]}.isdisjoint(named)] == []
 
 
 @pytest.mark.parametrize("name", MODULES)
