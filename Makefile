@@ -54,7 +54,7 @@ bench: $(READY)
 
 # The lock file is made again with: make lock
 lock: $(READY)
-	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra postgres --generate-hashes --python-version 3.11 --no-header --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra openvino --extra postgres --generate-hashes --python-version 3.11 --no-header --output-file requirements.lock
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -129,7 +129,7 @@ def speed(spec: str) -> None:
 
     pixels = torch.randint(0, 255, (32, 3, 224, 224)).float() / 127.5 - 1
     vit = open_clip.create_model("ViT-B-32").visual.eval()
-    own = Encoder.load(spec, precision="fp32")
+    own = Encoder.load(spec, backend="torch fp32")
     for size in (1, 32):
         batch = pixels[:size]
         with torch.inference_mode():

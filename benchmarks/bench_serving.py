@@ -1,21 +1,27 @@
 """Load test: 1, 4, 16 and 64 clients post photos to ``findalike serve`` in a process of its own.
 
     .venv/bin/python benchmarks/bench_serving.py [--clients 1 4 16 64] [--seconds 4] [--rounds 3]
+    .venv/bin/python benchmarks/bench_serving.py --model ViT-B-32 --quicken
     .venv/bin/python benchmarks/bench_serving.py --choose     # what the defaults were chosen by
 
-Three servers answer in turns, round by round, so that what else the machine does strikes all alike:
+Servers answer in turns, round by round, so that what else the machine does strikes all alike:
 
-- plain: what people write by hand, Flask and waitress, one eager forward pass (of the photo and its
-  mirror image, for the same embedding) and one FAISS search in whichever thread the request came;
-  it decodes whatever it gets where it gets it, and answers with bare ids.
-- own thread: findalike's pages, but each request makes its eager forward pass in a thread of its
-  own, with as many threads of torch and OpenBLAS as there are cores.
-- findalike serve, as it is.
+- plain: what people write by hand, Flask and waitress, one eager float32 forward pass and one FAISS
+  search in whichever thread the request came; it decodes whatever it gets where it gets it, and
+  answers with bare ids.
+- plain, mirrored: the same with the photo and its mirror image in the pass, for the embedding that
+  findalike searches by.
+- findalike serve, as it is, with pages, verdicts, parts of the photo and what to narrow down by.
+  With --whole the parts are left out: a photo that nothing certain is found for is else searched
+  up to five times.
+- with --quicken: after ``findalike quicken`` has chosen how to compute the encoder.
 
-All have the sample catalogue and get its photos. Prints answers per second (median of the rounds),
-percentiles of their time, the processor time of one, refusals (503), errors, how many first hits
-were another's than when asked alone, and the memory of the server's processes. At the end far more
-is asked than can be answered, and then once alone: whether load is shed, and the server recovers.
+All have the sample catalogue and get its photos, with --large enlarged to 12 megapixels; --model
+takes an open_clip model with random weights in the place of the built-in encoder. Prints answers
+per second (median of the rounds), percentiles of their time, the processor time of one, refusals
+(503), errors, how many first hits were another's than when asked alone, and the memory of the
+server's processes. At the end far more is asked than can be answered, and then once alone: whether
+load is shed, and the server recovers.
 """
 
 from __future__ import annotations
@@ -24,8 +30,11 @@ import argparse
 import contextlib
 import csv
 import http.client
+import io
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -39,6 +48,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "assets" / "sample"
 
@@ -50,8 +61,9 @@ from PIL import Image as Pillow, ImageOps
 from index.catalogue import Catalogue
 from vision.encoder import Encoder
 from vision.images import Image
-encoder = Encoder.load("builtin", precision="fp32")
+mirror = sys.argv[2] == "mirrored"
 with Catalogue.open(sys.argv[1]) as catalogue, catalogue.reading() as table:
+    encoder = Encoder.load(catalogue.encoder_spec, backend="torch fp32")
     ids = {key: stored.product.product_id for key, stored in table.get(
         {int(key) for key in catalogue.index(table).store.search(
             np.ones((1, catalogue.index(table).calibration.space.dim), np.float32), 1000
@@ -64,7 +76,7 @@ app = Flask(__name__)
 @app.post("/")
 def search():
     picture = ImageOps.exif_transpose(Pillow.open(request.files["photo"].stream)).convert("RGB")
-    vector = encoder.encode_images([Image(picture, "", *picture.size, "JPEG")], mirror=True)
+    vector = encoder.encode_images([Image(picture, "", *picture.size, "JPEG")], mirror=mirror)
     from vision.pictures.colour import describe_colour
     query = space.project(vector, describe_colour(picture)[None])
     found = index.search(query, 24)[1][0]
@@ -87,7 +99,7 @@ def computing_with_threads():
     if threads == 1:
         ONE()
     else:
-        Encoder.freeze = lambda self: None
+        Encoder.serve = lambda self: None
 ONE, vision.threads.one_thread_each = vision.threads.one_thread_each, computing_with_threads
 fields = Config.__dataclass_fields__.values()
 Config.__init__.__defaults__ = tuple(
@@ -172,22 +184,53 @@ def sample_photos() -> list[bytes]:
     return [(SAMPLE / each["query_image"]).read_bytes() for each in sold[::6]]
 
 
-def fill(catalogue: Path) -> None:
+def enlarged(photo: bytes) -> bytes:
+    """Return a photo as a camera of 12 megapixels would have it."""
+    file = io.BytesIO()
+    picture = Image.open(io.BytesIO(photo)).convert("RGB")
+    picture.resize((3464, 3464), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def random_clip(model: str, folder: Path) -> str:
+    """Write an open_clip model with random weights; return the spec of an encoder."""
+    code = (
+        "import open_clip, torch, sys; torch.manual_seed(0);"
+        "torch.save(open_clip.create_model(sys.argv[1]).state_dict(), sys.argv[2])"
+    )
+    path = folder / "random.pt"
+    subprocess.run([sys.executable, "-c", code, model, path], check=True, capture_output=True)
+    return f"clip:{model}/laion2b_s34b_b79k@{path}"
+
+
+def fill(catalogue: Path, encoder: str = "builtin") -> None:
     """Add the sample to a new catalogue, in a process of its own."""
-    subprocess.run(
-        [sys.executable, "-c", "from webapp.cli import main; main()", "add",
-         str(SAMPLE / "products.csv"), "--catalogue", str(catalogue)],
+    sample = str(SAMPLE / "products.csv")
+    findalike("add", sample, "--catalogue", str(catalogue), "--encoder", encoder)
+
+
+def findalike(*arguments: str) -> str:
+    """Run the command in a process of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from webapp.cli import main; main()", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
+        text=True,
     )  # fmt: skip
+    return done.stdout
 
 
-def ask(server: Server, photo: bytes) -> tuple[int, str, str]:
-    """Post a photo; return the status, the id of the first product, and Retry-After."""
+def ask(server: Server, photo: bytes, whole: bool = False) -> tuple[int, str, str]:
+    """Post a photo; return the status, the id of the first product, and Retry-After.
+
+    ``whole`` says that no part of it shall be looked for.
+    """
     boundary = "findalike-bench"
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n'
         f"Content-Type: image/jpeg\r\n\r\n"
     )
+    region = f'--{boundary}\r\nContent-Disposition: form-data; name="region"\r\n\r\n0,0,1,1\r\n'
+    head = region * whole + head
     body = head.encode() + photo + f"\r\n--{boundary}--\r\n".encode()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
@@ -210,8 +253,13 @@ def load(
     clients: int,
     seconds: float,
     asked: Asked,
+    pause: float = 0.0,
+    whole: bool = False,
 ) -> None:
-    """Let clients ask one photo after the other for a while, and note what they get."""
+    """Let clients ask one photo after the other for a while, and note what they get.
+
+    ``pause`` is what each waits between two questions, in seconds; ``whole`` is for ``ask``.
+    """
     lock = threading.Lock()
     before, started = server.processor(), time.perf_counter()
     end = started + seconds
@@ -223,7 +271,7 @@ def load(
             at += 1
             began = time.perf_counter()
             try:
-                status, first, retry = ask(server, photos[at % len(photos)])
+                status, first, retry = ask(server, photos[at % len(photos)], whole)
             except OSError:
                 status, first, retry = 0, "", ""
             took = time.perf_counter() - began
@@ -235,6 +283,7 @@ def load(
             if status in (429, 503):
                 assert retry, "a refusal says when to come back"
                 time.sleep(float(retry))
+            time.sleep(pause)
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     for thread in threads:
@@ -268,19 +317,22 @@ def compare(servers: dict[str, Server], photos: list[bytes], options: argparse.N
     alone = {}
     for name, server in servers.items():
         for _ in range(2):  # the first answers are slower
-            alone[name] = [ask(server, photo)[1] for photo in photos]
+            alone[name] = [ask(server, photo, options.whole)[1] for photo in photos]
     for clients in options.clients:
         asked = {name: Asked() for name in servers}
         for _ in range(options.rounds):
             for name, server in servers.items():
-                load(server, photos, alone[name], clients, options.seconds, asked[name])
+                load(
+                    server, photos, alone[name], clients, options.seconds, asked[name],
+                    whole=options.whole,
+                )  # fmt: skip
         for name, each in asked.items():
             print(row(name, clients, each), flush=True)
     name, server = list(servers.items())[-1]
     flood = Asked()
-    load(server, photos, alone[name], 200, 2 * options.seconds, flood)
+    load(server, photos, alone[name], 200, 2 * options.seconds, flood, whole=options.whole)
     started = time.perf_counter()
-    status, first, _ = ask(server, photos[0])
+    status, first, _ = ask(server, photos[0], options.whole)
     took = 1000 * (time.perf_counter() - started)
     print(row(name, 200, flood))
     same = "the same answer" if first == alone[name][0] else "ANOTHER ANSWER"
@@ -316,14 +368,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--choose", action="store_true", help="threads against searches at once")
+    parser.add_argument("--model", default="", help="an open_clip model, such as ViT-B-32")
+    parser.add_argument("--quicken", action="store_true", help="serve by the fastest backend too")
+    parser.add_argument("--whole", action="store_true", help="look for no parts of photos")
+    parser.add_argument("--large", action="store_true", help="photos of 12 megapixels")
     options = parser.parse_args()
     photos = sample_photos()
+    if options.large:
+        photos = [enlarged(each) for each in photos]
     cores = os.cpu_count() or 1
     size = sum(map(len, photos)) // len(photos) // 1000
     print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, {len(photos)} photos of {size} KB")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         catalogue = Path(folder) / "catalogue"
-        fill(catalogue)
+        fill(catalogue, random_clip(options.model, Path(folder)) if options.model else "builtin")
         if options.choose:
             ways = [(threads, working) for threads in (1, 2, cores) for working in (1, 2, cores)]
             servers = {
@@ -334,10 +392,17 @@ def main() -> None:
             }
         else:
             servers = {
-                "plain": stack.enter_context(serving(catalogue, NAIVE)),
-                "own thread": stack.enter_context(serving(catalogue, SERVE, cores, 32)),
+                "plain": stack.enter_context(serving(catalogue, NAIVE, "alone")),
+                "plain, mirrored": stack.enter_context(serving(catalogue, NAIVE, "mirrored")),
                 "findalike serve": stack.enter_context(serving(catalogue)),
             }
+            if options.quicken:
+                quick = Path(folder) / "quick"
+                shutil.copytree(catalogue, quick)
+                chosen = json.loads(findalike("quicken", "--catalogue", str(quick), "--json"))
+                servers[f"findalike serve, {chosen['backend']}"] = stack.enter_context(
+                    serving(quick)
+                )
         compare(servers, photos, options)
 
 

@@ -34,10 +34,17 @@ from index.search.live import (
     stored_calibration,
 )
 from index.search.ranking import answer_queries, ask
+from index.search.words import Words
 from index.store.database import connect, database_lock, read_setting, transaction
 from index.store.identity import introduce, require_encoder
-from index.store.place import database_address, is_catalogue, make_folder, require_catalogue
-from index.store.products import Overtaken, ProductTable
+from index.store.place import (
+    BACKEND,
+    database_address,
+    is_catalogue,
+    make_folder,
+    require_catalogue,
+)
+from index.store.products import ProductTable
 from index.store.stamp import Stamp, compare_stamp, read_stamp, write_stamp
 from index.store.tables import damaged
 from index.store.writing import ProductWriter
@@ -70,6 +77,7 @@ class Catalogue:
         self.identity = identity
         self.heads = HeadShelf(path, fingerprint)
         self._live = LiveIndex(path, identity, fingerprint)
+        self._words = Words()
         self._lock = filelock.FileLock(path / "write.lock")
 
     # --- opening -------------------------------------------------------------------------------
@@ -130,7 +138,7 @@ class Catalogue:
     @cached_property
     def encoder(self) -> Encoder:
         """The catalogue's encoder, loaded at first use and checked against its fingerprint."""
-        encoder = _load(self.encoder_spec)
+        encoder = _load(self.encoder_spec, self.path / BACKEND)
         if encoder.fingerprint != self.fingerprint:
             raise CatalogueError(
                 f"The encoder {self.encoder_spec} is not the one this catalogue was made with: its "
@@ -165,7 +173,7 @@ class Catalogue:
             return []
         started = time.perf_counter()
         for _ in range(_ATTEMPTS):
-            with contextlib.suppress(Overtaken), self.reading() as table:
+            with self._live.looking_again(), self.reading() as table:
                 index = self.index(table)
                 opened = time.perf_counter()
                 asked = ask(
@@ -175,7 +183,7 @@ class Catalogue:
                     index.store,
                     table,
                 )
-                answers = answer_queries(asked, index.store, index.calibration, table)
+                answers = answer_queries(asked, index.store, index.calibration, self._words, table)
                 for answer in answers:
                     answer.milliseconds["open"] = (opened - started) * 1000 / len(queries)
                 return answers
@@ -242,7 +250,7 @@ class Catalogue:
                 generation = store_calibration(table, fresh.calibration, self.fingerprint)
             self._live.adopt(replace(fresh, generation=generation))
         with self.reading() as table:
-            self._live.save(self.index(table))
+            self._live.save(table, self.index(table))
 
     def _learn(self, table: ProductTable, pictures: int, progress: Progress) -> Index:
         """Learn a new space, build the index in it, and learn verdicts by searching that."""
@@ -299,11 +307,11 @@ class Catalogue:
             self._lock.release()
 
 
-def _load(spec: str) -> Encoder:
+def _load(spec: str, home: Path | None = None) -> Encoder:
     """Load an encoder; torch is imported only now, which takes longer than most commands do."""
     from vision.encoder import Encoder
 
-    return Encoder.load(spec)
+    return Encoder.load(spec, home=home)
 
 
 def _absolute(spec: str) -> str:

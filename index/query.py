@@ -93,7 +93,8 @@ def check_text(text: str) -> None:
 class Hit:
     """One product in an answer.
 
-    ``score`` is the inner product in the ranking space, -1 to 1; ``probability`` that this is the
+    ``score`` is the inner product in the ranking space, -1 to 1, and what words add to it
+    (docs/search.md); ``probability`` that this is the
     very product in the photo, None where that cannot be said (words in the query, or a catalogue
     too small to calibrate); ``image`` where the picture that scored was added from, ``sha256`` its
     hash.
@@ -130,17 +131,22 @@ class Answer:
 
     ``verdict`` is "exact" when the first hit is the product itself, "not stocked" when the
     catalogue has nothing that is, and "similar" in between or where no probability can be given.
-    ``milliseconds`` is the time of each stage.
+    ``milliseconds`` is the time of each stage. ``unknown`` are the words asked for that describe no
+    product; ``left_out`` tells that the conditions leave out one that would have come first.
     """
 
     verdict: Verdict
     hits: tuple[Hit, ...]
     milliseconds: dict[str, float]
+    unknown: tuple[str, ...] = ()
+    left_out: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as documented in docs/search.md."""
         return {
             "verdict": self.verdict,
             "hits": [hit.as_dict() for hit in self.hits],
+            "unknown": list(self.unknown),
+            "left_out": self.left_out,
             "milliseconds": {name: round(ms, 2) for name, ms in self.milliseconds.items()},
         }

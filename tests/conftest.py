@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +19,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import tiny
 
 from index.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -96,6 +101,21 @@ def taught(tiny_encoder: object, stocked: Path, tmp_path: Path) -> Iterator[Cata
     shutil.copytree(stocked, tmp_path / "catalogue")
     with Catalogue.open(tmp_path / "catalogue") as opened:
         yield opened
+
+
+@pytest.fixture
+def open_app() -> Iterator[Callable[..., Flask]]:
+    """Make apps that are closed when the test ends: open_app(catalogue, Config(...))."""
+    from webapp.app import create_app
+
+    with contextlib.ExitStack() as stack:
+
+        def make(*args: Any) -> Flask:
+            made = create_app(*args)
+            stack.callback(made.extensions["findalike"].close)
+            return made
+
+        yield make
 
 
 @pytest.fixture

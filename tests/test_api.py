@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
+import webapp.app  # noqa: F401  # brings the operations
 from index.catalogue import Catalogue
 from index.changes.checking import check_catalogue
 from index.changes.editing import UPLOAD
@@ -30,26 +30,12 @@ from index.labels.tagging import tag, train
 from index.query import Query
 from index.service.keys import create_key
 from webapp.api.operations import OPERATIONS, Operation
-from webapp.app import create_app
 from webapp.gates import Gate
 from webapp.logs import JsonLines
 from webapp.services import Config, Services
 
 OpenApp = Callable[..., Flask]
 Headers = dict[str, str]
-
-
-@pytest.fixture
-def open_app() -> Iterator[OpenApp]:
-    """Make apps that are closed when the test ends: open_app(catalogue, Config(...))."""
-    with contextlib.ExitStack() as stack:
-
-        def make(catalogue: Catalogue, config: Config | None = None) -> Flask:
-            made = create_app(catalogue, config)
-            stack.callback(made.extensions["findalike"].close)
-            return made
-
-        yield make
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import ast
 import gc
 import io
 import re
-import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 import tiny
@@ -22,7 +19,7 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 
 from index.catalogue import Catalogue
-from webapp.app import create_app
+from index.changes.reembedding import reembed
 from webapp.gates import Allowance, Full, Gate
 from webapp.services import Config, Services
 
@@ -34,19 +31,6 @@ ODD = (
 
 
 OpenApp = Callable[..., Flask]
-
-
-@pytest.fixture
-def open_app() -> Iterator[OpenApp]:
-    """Make apps that are closed when the test ends: open_app(catalogue, Config(...))."""
-    with contextlib.ExitStack() as stack:
-
-        def make(catalogue: Catalogue, config: Config | None = None) -> Flask:
-            made = create_app(catalogue, config)
-            stack.callback(made.extensions["findalike"].close)
-            return made
-
-        yield make
 
 
 @pytest.fixture
@@ -280,6 +264,22 @@ def test_languages(client: FlaskClient) -> None:
     ).text.replace("<", " ")
 
 
+def said_by(path: Path) -> set[str]:
+    """Return the texts that a module or a template has translated."""
+    source = path.read_text(encoding="utf-8")
+    if path.suffix == ".html":
+        found = re.findall(r'\b(?:_|n?gettext)\(\s*(?:"([^"]+)"|\'([^\']+)\')', source)
+        return {a or b for a, b in found}
+    return {
+        each.args[0].value  # adjacent strings are one here
+        for each in ast.walk(ast.parse(source))
+        if isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Name)
+        and each.func.id.endswith("gettext")
+        and isinstance(each.args[0], ast.Constant)
+    }
+
+
 def test_everything_is_translated() -> None:
     folder = WEBAPP / "translations" / "zh" / "LC_MESSAGES"
     with (folder / "messages.po").open("rb") as file:
@@ -290,16 +290,16 @@ def test_everything_is_translated() -> None:
     assert all(each.string and not each.fuzzy for each in known.values())
     for text, message in known.items():
         assert list(compiled[message.id].string) == list(message.string), f"compile again: {text}"
-    said = set()
-    for path in (*WEBAPP.glob("*.py"), *WEBAPP.glob("templates/*.html")):
-        source = path.read_text(encoding="utf-8")
-        said.update(
-            re.findall(
-                r'(?:\b_|gettext|lazy_gettext|ngettext)\(\s*(?:"([^"]+)"|\'([^\']+)\')', source
-            )
-        )
-    missing = {a or b for a, b in said} - set(known)
-    assert not missing
+        many = message.id if isinstance(message.id, str) else message.id[1]
+        values = dict.fromkeys(re.findall(r"%\((\w+)\)s", many), "<>")
+        theirs = [message.string] if isinstance(message.string, str) else message.string
+        for each in (many, *theirs):
+            assert (each % values).count("<>") >= len(values), each  # no other per cent sign
+    templates = [*WEBAPP.rglob("*.html")]
+    assert len(templates) > 25
+    said_here = set().union(*map(said_by, (*WEBAPP.rglob("*.py"), *templates)))
+    assert len(said_here) > 300
+    assert not said_here - set(known)
 
 
 # --- serving ------------------------------------------------------------------------------------
@@ -323,57 +323,18 @@ def test_workers_see_each_others_writes(
     assert "Something new" in client.get("/product?id=new1").text
 
 
-def serve_alone(path: str) -> None:
-    from webapp.terminal.serving import serve
-
-    serve.main(["--catalogue", path, "--port", "0"])
-
-
-@pytest.fixture
-def server(tmp_path: Path, catalogue: Catalogue) -> Iterator[tuple[str, tiny.Child]]:
-    """Run ``findalike serve`` in a child; give its address."""
-    child = tiny.Child(serve_alone, [str(catalogue.path)], folder=tmp_path)
-    end = time.monotonic() + 60
-    while not (found := re.search(r"http://\S+/", child.output()[0])):
-        assert time.monotonic() < end and child.process.is_alive(), child.output()
-        time.sleep(0.05)
-    yield found[0], child
-    child.kill(signal.SIGKILL)
-    child.process.join(10)
-
-
-def test_serve_answers_and_stops_gracefully(server: tuple[str, tiny.Child]) -> None:
-    address, child = server
-    with urlopen(address) as response:
-        assert response.headers["Server"] == "findalike"
-        assert b"Find it with a photo" in response.read()
-    child.kill(signal.SIGTERM)
-    result = child.wait(20)
-    assert result.returncode == 0
-    assert "Traceback" not in result.stderr
-
-
-def test_slow_clients_and_huge_bodies_do_no_harm(server: tuple[str, tiny.Child]) -> None:
-    address, _ = server
-    host, port = re.findall(r"//(.*):(\d+)/", address)[0]
-    slow = [socket.create_connection((host, int(port))) for _ in range(120)]
-    for each in slow:
-        each.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\nabc")
-    started = time.monotonic()
-    with urlopen(address) as response:
-        assert response.status == 200
-    assert time.monotonic() - started < 5
-    for each in slow:
-        each.close()
-    with socket.create_connection((host, int(port)), timeout=10) as huge:
-        huge.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n")
-        assert huge.recv(100).startswith(b"HTTP/1.1 413")
-
-
-def test_the_key_is_private_and_stays(catalogue: Catalogue) -> None:
-    from webapp.terminal.serving import _secret
-
-    path = catalogue.path / "secret.key"
-    assert len(_secret(path)) == 64
-    assert _secret(path) == _secret(path)
-    assert path.stat().st_mode & 0o777 == 0o600
+def test_another_encoder_is_taken_up_without_a_restart(
+    catalogue: Catalogue, open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_app(catalogue)
+    client = app.test_client()
+    assert "Product 7" in client.post("/", data=picture()).text
+    for seed, path in enumerate(("/?words=red", "/product?id=p7", "/"), 1):
+        exchanged = service(app).catalogue
+        monkeypatch.setenv(tiny.SEED, str(seed))
+        with Catalogue.open(catalogue.path) as other:
+            reembed(other, "builtin")
+        answer = client.get(path) if path != "/" else client.post("/", data=picture())
+        assert (answer.status_code, "Product 7" in answer.text) == (200, True)
+        assert service(app).catalogue.fingerprint != exchanged.fingerprint
+        assert service(app).desk.catalogue is service(app).catalogue

@@ -139,7 +139,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_open_clip_folder_equals_open_clip(kind: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(f"{kind}_folder")
     pictures, words = reference(f"local-dir:{folder}")
-    encoder = Encoder.load(f"clip:local-dir:{folder}", device="cpu", precision="fp32")
+    encoder = Encoder.load(f"clip:local-dir:{folder}", device="cpu", backend="torch fp32")
     assert encoder.knows_words
     assert encoder.preprocess.resize == ("squash" if kind == "siglip" else "shortest")
     assert encoder.dim == pictures.shape[1]
@@ -159,7 +159,7 @@ def test_open_clip_file_equals_open_clip(
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in tensors.items()}}, wrapped)
     fingerprints = {Encoder.load(f"clip:local-dir:{clip_folder}", device="cpu").fingerprint}
     for path in (file, plain, wrapped):
-        encoder = Encoder.load(f"clip:{registered}@{path}", device="cpu", precision="fp32")
+        encoder = Encoder.load(f"clip:{registered}@{path}", device="cpu", backend="torch fp32")
         np.testing.assert_allclose(encoder.encode_images(PICTURES), pictures, atol=2e-6)
         np.testing.assert_allclose(encoder.encode_texts(WORDS), words, atol=2e-6)
         fingerprints.add(encoder.fingerprint)
@@ -174,7 +174,7 @@ def test_the_activation_function_goes_with_the_tag(
     # open_clip only warns, and the embeddings are worse.
     file = clip_folder / "open_clip_model.safetensors"
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32", CLIP)
-    encoder = Encoder.load(f"clip:ViT-B-32/{tag}@{file}", device="cpu", precision="fp32")
+    encoder = Encoder.load(f"clip:ViT-B-32/{tag}@{file}", device="cpu", backend="torch fp32")
     quick = tag == "openai"
     options = {"pretrained": str(file), "force_quick_gelu": quick}
     pictures, words = reference("ViT-B-32", **options)
@@ -558,8 +558,8 @@ def test_weights_fetched_before_load_offline(
     snapshot.symlink_to(clip_folder)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    encoder = Encoder.load("clip:hf-hub:owner/tiny", device="cpu", precision="fp32")
-    local = Encoder.load(f"clip:local-dir:{clip_folder}", device="cpu", precision="fp32")
+    encoder = Encoder.load("clip:hf-hub:owner/tiny", device="cpu", backend="torch fp32")
+    local = Encoder.load(f"clip:local-dir:{clip_folder}", device="cpu", backend="torch fp32")
     assert encoder.fingerprint == local.fingerprint
     np.testing.assert_array_equal(encoder.encode_texts(WORDS), local.encode_texts(WORDS))
 

@@ -137,3 +137,6 @@ def test_compose_fits_the_image(compose: dict[str, Any]) -> None:
     assert inside == only("EXPOSE")
     assert host.startswith("127.0.0.1:")  # what faces the world is the proxy
     assert shop["read_only"] and shop["cap_drop"] == ["ALL"]
+    (tmp,) = shop["tmpfs"]  # is memory: without a size, uploads could take half of the machine's
+    (size,) = re.fullmatch(r"/tmp:size=(\d+)m", tmp).groups()  # type: ignore[union-attr]
+    assert int(size) * 3 < int(shop["mem_limit"].removesuffix("g")) * 1024

@@ -240,7 +240,7 @@ def test_the_snapshot_cannot_be_written(
         raise OSError(28, "No space left on device")
 
     before = (catalogue.path / SNAPSHOT).read_bytes()
-    monkeypatch.setattr("index.vectors.replace_durably", full)
+    monkeypatch.setattr("index.vectors.snapshot.replace_durably", full)
     with pytest.raises(CatalogueError, match=r"safe in the catalogue.*findalike rebuild"):
         catalogue.add([feed(3, start=50)])
     assert (catalogue.path / SNAPSHOT).read_bytes() == before

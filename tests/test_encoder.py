@@ -1,4 +1,4 @@
-"""The encoder: unit rows, mirror, precision, fingerprint, device."""
+"""The encoder: unit rows, mirror, backends by its own check, fingerprint, device."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from assets import SAMPLE
-from vision import encoder as encoder_module
 from vision.encoder import Encoder
 from vision.errors import EncoderError
 from vision.images import Image, read_image
+from vision.networks import backends
 from vision.networks.loading import Backbone
 from vision.networks.preprocess import Preprocess
 
 HALF = Preprocess("shortest", 32, 32, (0.5,) * 3, (0.5,) * 3, "bilinear")
-NATIVE_BF16 = encoder_module._native_half(torch.device("cpu")) == "bf16"
+NATIVE_BF16 = backends.computes_bf16()
 
 
 def picture(width: int = 320, height: int = 256) -> Image:
@@ -132,25 +132,46 @@ def test_words_without_a_clip_are_refused(vit: str) -> None:
         encoder.encode_texts(["mug"])
 
 
-# --- precision and device ------------------------------------------------------------------------
+# --- backends and devices ------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not NATIVE_BF16, reason="this processor has no bf16 of its own")
-def test_transformers_are_lowered_to_bf16(vit: str) -> None:
+def test_transformers_are_computed_in_packed_bf16(vit: str) -> None:
     lowered = Encoder.load(vit, device="cpu")
-    full = Encoder.load(vit, device="cpu", precision="fp32")
-    assert (lowered.precision, full.precision) == ("bf16", "fp32")
+    full = Encoder.load(vit, device="cpu", backend="torch fp32")
+    assert (lowered.backend, full.backend) == ("packed bf16", "torch fp32")
     a, b = (each.encode_images(PICTURES) for each in (lowered, full))
     assert a.dtype == np.float32
     assert (a * b).sum(axis=1).min() >= 0.999 and not np.array_equal(a, b)
 
 
-def test_a_frozen_network_says_the_same_whatever_the_batch() -> None:
-    encoder = Encoder.load("builtin")
+def test_transformers_are_packed_in_fp32_where_there_is_no_bf16(
+    vit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "computes_bf16", lambda: False)
+    packed = Encoder.load(vit, device="cpu")
+    full = Encoder.load(vit, device="cpu", backend="torch fp32")
+    assert packed.backend == "packed fp32"
+    a, b = (each.encode_images(PICTURES) for each in (packed, full))
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_where_weights_cannot_be_packed_they_are_used_plain(
+    vit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(module: nn.Module) -> int:
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+    monkeypatch.setattr(backends, "pack", missing)
+    monkeypatch.setattr(backends, "computes_bf16", lambda: True)
+    assert Encoder.load(vit, device="cpu").backend == "torch bf16"
+
+
+def test_a_network_that_serves_says_the_same_whatever_the_batch() -> None:
+    encoder = Encoder.load("builtin", backend="torch fp32")
     before = encoder.encode_images(PICTURES, mirror=True)
-    network = encoder._image
-    encoder.freeze()
-    assert encoder._image is not network
+    encoder.serve()
+    assert encoder.backend == "frozen fp32"
     np.testing.assert_allclose(encoder.encode_images(PICTURES, mirror=True), before, atol=1e-6)
     for at, each in enumerate(PICTURES):
         one = encoder.encode_images([each], mirror=True)
@@ -160,29 +181,37 @@ def test_a_frozen_network_says_the_same_whatever_the_batch() -> None:
 def test_a_network_that_changes_when_frozen_stays_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    encoder = Encoder.load("builtin")
-    network = encoder._image
+    encoder = Encoder.load("builtin", backend="torch fp32")
+    network = encoder.network
+    assert network is not None
+    before = encoder.encode_images(PICTURES)
 
     class Other(nn.Module):
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
             return network(batch).flip(1)
 
     monkeypatch.setattr(torch.jit, "freeze", lambda _: Other())
-    encoder.freeze()
-    assert encoder._image is network
+    encoder.serve()
+    assert encoder.backend == "torch fp32"
+    assert np.array_equal(encoder.encode_images(PICTURES), before)
 
 
-def test_precision_asked_for_is_honoured(vit: str) -> None:
-    full = Encoder.load(vit, device="cpu", precision="fp32").encode_images(PICTURES)
-    lowered = Encoder.load(vit, device="cpu", precision="bf16")
-    assert lowered.precision == "bf16"
-    assert (lowered.encode_images(PICTURES) * full).sum(axis=1).min() >= 0.999
+def test_a_backend_asked_for_is_honoured(vit: str) -> None:
+    full = Encoder.load(vit, device="cpu", backend="torch fp32").encode_images(PICTURES)
+    for name in ("torch bf16", "packed fp32", "packed bf16", "frozen fp32"):
+        other = Encoder.load(vit, device="cpu", backend=name)
+        assert other.backend == name
+        assert (other.encode_images(PICTURES) * full).sum(axis=1).min() >= 0.999
 
 
 def test_convolutions_stay_in_fp32(builtin: Encoder) -> None:
-    assert builtin.precision == "fp32"
-    with pytest.raises(EncoderError, match=r"builtin cannot be used in bf16.*0\.9.*Use fp32"):
-        Encoder.load("builtin", device="cpu", precision="bf16")
+    assert builtin.backend == "torch fp32"
+    with pytest.raises(
+        EncoderError, match=r"builtin cannot use torch bf16 here.*0\.9.*Use torch fp32"
+    ):
+        Encoder.load("builtin", device="cpu", backend="torch bf16")
+    with pytest.raises(EncoderError, match="cannot use packed fp32 here: it has no linear"):
+        Encoder("moody", Backbone(nn.Sequential(nn.Flatten()), HALF, ""), "cpu", "packed fp32")
 
 
 class Moody(nn.Module):
@@ -205,17 +234,18 @@ class Moody(nn.Module):
 
 
 @pytest.mark.parametrize("mood", ["differs", "overflows", "fails"])
-def test_precision_that_does_not_agree_is_not_used(
+def test_a_backend_that_does_not_agree_is_not_used(
     mood: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder_module, "_native_half", lambda device: "bf16")
+    monkeypatch.setattr(backends, "computes_bf16", lambda: True)
+    monkeypatch.setattr(backends, "pack", lambda module: 1)
     torch.manual_seed(0)
     backbone = Backbone(Moody(mood), HALF, "")
-    with pytest.raises(EncoderError, match="cannot be used in bf16"):
-        Encoder("moody", backbone, "cpu", "bf16")
+    with pytest.raises(EncoderError, match="moody cannot use torch bf16 here"):
+        Encoder("moody", backbone, "cpu", "torch bf16")
     encoder = Encoder("moody", backbone, "cpu", None)
-    assert encoder.precision == "fp32"
-    full = Encoder("moody", backbone, "cpu", "fp32")
+    assert encoder.backend == "packed fp32"
+    full = Encoder("moody", backbone, "cpu", "torch fp32")
     assert np.array_equal(encoder.encode_images(PICTURES), full.encode_images(PICTURES))
     assert encoder.fingerprint == full.fingerprint
 
@@ -225,9 +255,9 @@ def test_a_network_that_does_not_run_is_explained() -> None:
         Encoder("moody", Backbone(nn.Linear(7, 7), HALF, ""), "cpu", None)
 
 
-def test_unknown_precisions_and_devices_are_refused() -> None:
-    with pytest.raises(EncoderError, match=r'no precision "int8"; use fp32, bf16, fp16'):
-        Encoder.load("builtin", precision="int8")  # type: ignore[arg-type]
+def test_unknown_backends_and_devices_are_refused() -> None:
+    with pytest.raises(EncoderError, match=r'no backend "int8"; use torch fp32, torch bf16'):
+        Encoder.load("builtin", backend="int8")
     for device in ("cuda:99", "quantum", "xpu"):
         with pytest.raises(EncoderError, match=f'The device "{device}" cannot be used here'):
             Encoder.load("builtin", device=device)
@@ -237,9 +267,9 @@ def test_unknown_precisions_and_devices_are_refused() -> None:
 def test_cuda_agrees_with_the_processor(vit: str, builtin: Encoder) -> None:
     for spec in ("builtin", vit):
         there = Encoder.load(spec)
-        here = Encoder.load(spec, device="cpu", precision="fp32")
+        here = Encoder.load(spec, device="cpu", backend="torch fp32")
         assert there.device.type == "cuda" and there.fingerprint == here.fingerprint
-        assert (there.precision == "fp32") == (spec == "builtin")
+        assert (there.backend == "torch fp32") == (spec == "builtin")
         a, b = (each.encode_images(PICTURES, mirror=True) for each in (there, here))
         assert (a * b).sum(axis=1).min() >= 0.999
 
@@ -250,7 +280,7 @@ def test_cuda_agrees_with_the_processor(vit: str, builtin: Encoder) -> None:
 def make(seed: int = 0, variant: str = "", device: str = "cpu", **changed: object) -> Encoder:
     torch.manual_seed(seed)
     preprocess = dataclasses.replace(HALF, **changed)  # type: ignore[arg-type]
-    return Encoder("made", Backbone(Moody("agrees"), preprocess, variant), device, "fp32")
+    return Encoder("made", Backbone(Moody("agrees"), preprocess, variant), device, "torch fp32")
 
 
 @pytest.mark.parametrize(
@@ -275,18 +305,18 @@ def test_the_fingerprint_changes_with_each_part(changed: dict[str, object]) -> N
 
 def test_the_fingerprint_changes_with_one_bit_of_the_weights() -> None:
     backbone = Backbone(Moody("agrees"), HALF, "")
-    before = Encoder("made", backbone, "cpu", "fp32").fingerprint
+    before = Encoder("made", backbone, "cpu", "torch fp32").fingerprint
     with torch.no_grad():
         backbone.image.layer.bias.view(torch.uint8)[0] ^= 1  # type: ignore[operator,union-attr]
-    assert Encoder("made", backbone, "cpu", "fp32").fingerprint != before
+    assert Encoder("made", backbone, "cpu", "torch fp32").fingerprint != before
 
 
 def test_the_fingerprint_does_not_depend_on_how_it_is_computed(vit: str) -> None:
-    one = Encoder.load(vit, device="cpu", precision="fp32").fingerprint
+    one = Encoder.load(vit, device="cpu", backend="torch fp32").fingerprint
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1 if threads > 1 else 2)
-        two = Encoder.load(vit, device="cpu", precision="bf16").fingerprint
+        two = Encoder.load(vit, device="cpu", backend="packed bf16").fingerprint
     finally:
         torch.set_num_threads(threads)
     assert one == two

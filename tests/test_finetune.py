@@ -101,7 +101,7 @@ def learn(spec: str, **options: Any) -> tuple[Outcome, dict[str, torch.Tensor], 
     scores = iter(options.pop("scores", range(100)))
     report = options.pop("report", lambda _epoch: None)
     backbone = load_backbone(spec)
-    encoder = Encoder(spec, backbone, "cpu", "fp32")
+    encoder = Encoder(spec, backbone, "cpu", "torch fp32")
     told: list[Epoch] = []
 
     def note(epoch: Epoch) -> None:
@@ -288,10 +288,10 @@ def round_trip(spec: str, folder: Path) -> Encoder:
     with torch.no_grad():
         for each in last_blocks(backbone.image, 1):
             each.add_(0.01)
-    changed = Encoder(spec, backbone, "cpu", "fp32")
+    changed = Encoder(spec, backbone, "cpu", "torch fp32")
     write_encoder(backbone, spec, folder)
-    loaded = Encoder.load(local_spec(spec, folder), device="cpu", precision="fp32")
-    original = Encoder.load(spec, device="cpu", precision="fp32")
+    loaded = Encoder.load(local_spec(spec, folder), device="cpu", backend="torch fp32")
+    original = Encoder.load(spec, device="cpu", backend="torch fp32")
     assert loaded.fingerprint == changed.fingerprint != original.fingerprint
     assert loaded.preprocess == original.preprocess
     if original.knows_words:

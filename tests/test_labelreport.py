@@ -107,6 +107,7 @@ def test_the_page_has_every_part(catalogue: Catalogue, tmp_path: Path) -> None:
     assert len(pictures) == 2 * (12 + 2)
     assert all(each.startswith("data:image/jpeg;base64,") for each in pictures)
     assert all(alt for alt in page.attributes("alt"))
+    assert str(catalogue.path) not in text  # where it lies is no reader's business
 
 
 def test_the_page_needs_nothing_from_outside(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_an_encoder_of_another_length(
     class Wide(tiny.TinyEncoder):
         dim = 2 * tiny.DIM
 
-        def __init__(self, spec: str = "wide") -> None:
+        def __init__(self, spec: str = "wide", **_options: object) -> None:
             super().__init__(spec)
             self.fingerprint = "f" * 64
 

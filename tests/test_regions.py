@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFilter
 import pytest
 import tiny
 
@@ -13,7 +14,7 @@ from index.catalogue import Catalogue
 from index.query import Query
 from index.search.parts import search_parts
 from vision.images import Image, Region
-from vision.pictures.regions import likely_regions
+from vision.pictures.regions import _standing_out, likely_regions
 
 
 def image(pixels: PIL.Image.Image) -> Image:
@@ -42,6 +43,14 @@ def test_a_thing_on_a_ground_is_found(place: tuple[int, int]) -> None:
     photo = scene((tiny.draw(5, "red", side=150), place))
     truth = Region(place[0] / 400, place[1] / 400, 150 / 400, 150 / 400)
     assert max(overlap(each, truth) for each in likely_regions(photo)[:2]) > 0.5
+
+
+def test_a_soft_thing_stands_out_by_its_colour_alone() -> None:
+    picture = PIL.Image.new("RGB", (300, 300), (90, 120, 90))
+    picture.paste((150, 100, 150), (170, 60, 250, 140))
+    seen = _standing_out(picture.filter(PIL.ImageFilter.GaussianBlur(25)))
+    assert seen[:4, :4].max() < 0.01
+    assert seen[16:28, 38:50].mean() > 10  # of 1 on average
 
 
 def test_two_things_are_two_regions() -> None:

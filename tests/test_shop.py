@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import html
 import io
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from index.search.facets import browse, count_facets
 from index.search.parts import Parted
 from vision.errors import QueryError
 from vision.images import Region, read_image
-from webapp.app import create_app
 from webapp.services import Config
 from webapp.shop.photos import KeptPhotos
 from webapp.shop.searches import Search, read_search
@@ -36,19 +34,6 @@ FETCH = {"X-Requested-With": "fetch"}
 
 
 OpenApp = Callable[..., Flask]
-
-
-@pytest.fixture
-def open_app() -> Iterator[OpenApp]:
-    """Make apps that are closed when the test ends: open_app(catalogue, Config(...))."""
-    with contextlib.ExitStack() as stack:
-
-        def make(catalogue: Catalogue, config: Config | None = None) -> Flask:
-            made = create_app(catalogue, config)
-            stack.callback(made.extensions["findalike"].close)
-            return made
-
-        yield make
 
 
 @pytest.fixture
@@ -216,11 +201,70 @@ def test_turning_the_photo_without_script(client: FlaskClient) -> None:
     assert names(back)[0] == names(page)[0]
 
 
+def test_a_photo_is_turned_to_where_it_finds_most(client: FlaskClient) -> None:
+    for quarters, transpose in ((1, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_270)):
+        file = io.BytesIO()
+        tiny.draw(5, side=200).transpose(transpose).save(file, "PNG")
+        data = {"photo": (io.BytesIO(file.getvalue()), "a.png")}
+        assert "Turn it for me" in client.post("/", data=data).text
+        data = {"photo": (io.BytesIO(file.getvalue()), "a.png"), "turn": "upright"}
+        page = client.post("/", data=data).text
+        assert (names(page)[0], f'data-turned="{quarters}"' in page) == ("Product 5", True)
+        assert "Turn it for me" not in page
+    page = client.post("/", data=photo(9, turn="upright")).text  # it is upright
+    assert "data-turned" not in page
+    assert ("It stays as it is" in page) or verdict(page) == "This is it"
+    assert client.post("/", data={"turn": "upright", "words": "red"}).status_code == 200
+
+
+def test_what_was_asked_is_taken_away_bit_by_bit(client: FlaskClient) -> None:
+    asked = {
+        "words": "red", "brand": ["Acme", "Bolt"], "a.colour": "red", "category": "Kitchen > Mugs",
+        "least": "1", "most": "20",
+    }  # fmt: skip
+    page = client.post("/", data=photo(6) | asked).text
+    drops = [html.unescape(each) for each in re.findall(r'name="drop" value="([^"]+)"', page)]
+    assert sorted(drops) == sorted(
+        ["photo", "words", "category", "brand=Acme", "brand=Bolt", "a.colour=red", "price"]
+    )
+    before = read_search(MultiDict(asked))
+    for what in drops:
+        search = read_search(MultiDict(asked | {"drop": what}))
+        assert len(before.fields()) - len(search.fields()) == {"price": 2, "photo": 0}.get(what, 1)
+        assert search == before.without(what)
+    page = client.post("/", data=photo(6) | {"words": "red", "drop": "photo"}).text
+    assert verdict(page) == "Results for “red”" and "photo64" not in page
+
+
+def test_nothing_to_look_for_is_told(client: FlaskClient) -> None:
+    assert "Choose a photo, or type" in client.post("/", data={"go": "1"}).text
+    assert "Choose a photo, or type" not in client.post("/", data={"go": "1"} | photo(7)).text
+    assert "Choose a photo, or type" not in client.get("/").text
+    answer = client.get("/?words=not+leather")
+    assert (answer.status_code, "Say what to look for, too" in answer.text) == (400, True)
+    assert client.post("/", data={"words": "not blue"} | photo(7)).status_code == 200
+
+
+def test_filters_do_not_say_that_the_shop_has_nothing(client: FlaskClient) -> None:
+    for number, said in (
+        (87, ["Similar products", "Not with these filters"]),
+        (107, ["We do not seem to have this"] * 2),
+    ):
+        for brand, expected in zip(("", "Acme"), said, strict=True):
+            page = client.post("/", data=photo(number, brand=brand, region="0,0,1,1")).text
+            assert verdict(page) == expected
+
+
+def test_words_that_describe_nothing_are_told(client: FlaskClient) -> None:
+    assert "is described by “zzz”" in html.unescape(client.get("/?words=red+zzz").text)
+    assert "is described by" not in client.get("/?words=red").text
+
+
 def test_the_enter_key_searches(client: FlaskClient) -> None:
     page = client.get("/").text
     form = page[page.index('<form id="search"') :]
     first_button = re.findall(r"<button[^>]*>", form)[0]
-    assert first_button == "<button hidden>"
+    assert re.fullmatch("<button [^>]*hidden>", first_button) and "drop" not in first_button
 
 
 def test_more_like_this(client: FlaskClient) -> None:

@@ -22,11 +22,12 @@ from werkzeug.test import TestResponse
 
 import index.service.accounts
 from index.catalogue import Catalogue
+from index.labels.review import queue, queue_length
 from index.labels.standing import product_labels
 from index.labels.tagging import tag, train
 from index.query import Answer, Query
 from vision.images import read_image
-from webapp.app import create_app
+from webapp.app import LANGUAGES, create_app
 from webapp.services import Config, Services
 from webapp.staff.desk import Desk
 from webapp.staff.review import matches
@@ -356,6 +357,7 @@ def test_a_decision_and_back(tagged: Catalogue, browser: OpenBrowser, app: Flask
     [
         ({"action": "pick:Garden > Pots"}, "Garden > Pots"),
         ({"action": "set", "value": "mugs"}, "Kitchen > Mugs"),
+        ({"action": "set", "value": "Mug"}, "Kitchen > Mugs"),
         ({"action": "set", "value": "Kitchen > Bowls"}, "Kitchen > Bowls"),
         ({"action": "outside"}, ""),
     ],
@@ -429,6 +431,30 @@ def test_many_at_once(tagged: Catalogue, browser: OpenBrowser) -> None:
         assert label is None or label.source != "person"
     editor.post("/staff/review", common | {"action": "accept"})
     assert "Pick some products first." in editor.get("/staff/review/grid").text
+
+
+def test_who_may_only_look_has_nothing_to_press(tagged: Catalogue, browser: OpenBrowser) -> None:
+    for path in ("/staff/review?axis=category", "/staff/review/grid"):
+        press = {
+            name: len(re.findall(r"<(?:button|input)[^>]*name=\"(?:action|picked)\"", page))
+            for name in ("viewer", "editor")
+            if (page := browser(name).get(path).text)
+        }
+        assert press["viewer"] == 0 < press["editor"]
+        page = browser("viewer").get(path).text
+        assert "needs an editor" in page and "Undo" not in page
+
+
+def test_open_questions_are_counted_on_the_axis(
+    tagged: Catalogue, browser: OpenBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tagged.reading() as table:
+        assert queue_length(table, "category") == len(queue(tagged, 1000, axis="category")) > 0
+        assert queue_length(table, "colour") == 0 < queue_length(table)
+    counts = {None: 1234, "category": 567}
+    monkeypatch.setattr("webapp.staff.review.queue_length", lambda _, axis: counts[axis])
+    for path, shown in (("review", "1,234"), ("review?axis=category", "567")):
+        assert f'id="open">{shown}<' in browser("viewer").get(f"/staff/{path}").text
 
 
 def test_what_comes_next_is_not_what_the_page_has(tagged: Catalogue, browser: OpenBrowser) -> None:
@@ -525,6 +551,9 @@ def test_changing_a_product(catalogue: Catalogue, app: Flask, browser: OpenBrows
     assert stale.status_code == 400
     assert "somebody else" in stale.text
     assert service_of(app).product("p7") == stored
+    again = fields_of(stale.text)
+    assert again["title"] == "Mine"  # nothing typed is lost, and saving it again is meant
+    editor.post("/staff/product", again | {"title": "A blue mug"} | new)
     same = fields_of(editor.get("/staff/product?id=p7").text)
     editor.post("/staff/product", same)
     assert "Nothing was changed." in editor.get("/staff/product?id=p7").text
@@ -564,6 +593,8 @@ def test_values_that_no_product_has(
     assert answer.status_code == 400
     assert said in answer.text
     assert service_of(app).product("p7") == before
+    if '"' not in value and "\0" not in value:
+        assert fields_of(answer.text)[name] == value  # kept
 
 
 def test_script_in_a_title_is_text(browser: OpenBrowser) -> None:
@@ -630,8 +661,10 @@ def test_merging(catalogue: Catalogue, app: Flask, browser: OpenBrowser) -> None
     assert shas(app, "p7") == shown
     assert holds(catalogue, "p7", "colour").value == "teal"  # decided about what is the same now
     assert catalogue.search(Query(photo=picture(8).getvalue())).hits[0].product.product_id == "p7"
-    assert editor.get("/staff/product/merge?id=p7&other=p8").status_code == 404
-    assert editor.get("/staff/product/merge?id=p7&other=p7").status_code == 400
+    for other, said in (("p8", "No product has the number p8"), ("p7", "one product already")):
+        answer = editor.get(f"/staff/product/merge?id=p7&other={other}")
+        assert answer.headers["Location"].endswith("/staff/product?id=p7")
+        assert said in editor.get("/staff/product?id=p7").text
     assert editor.post("/staff/product/merge", {"keep": "p7", "other": "p7"}).status_code == 400
     with catalogue.reading() as table:
         table.verify(catalogue.fingerprint)
@@ -674,6 +707,8 @@ def test_a_feed_from_upload_to_product(app: Flask, browser: OpenBrowser) -> None
     job = editor.post(f"/staff/imports/{number}/commit").headers["Location"]
     run_jobs(app)
     assert "new products" in editor.get(job).text
+    page = editor.get(there).text
+    assert "Import 3 products" not in page and job in page
     assert service_of(app).product("p100") is not None
     used = editor.post(f"/staff/imports/{number}/discard")
     assert used.status_code == 400
@@ -854,8 +889,10 @@ def test_what_customers_look_for_and_do_not_find(app: Flask, browser: OpenBrowse
     assert [(each.what, each.count) for each in summary.without_hits] == [("red", 1)]
     assert summary.stages["total"][0] > 0
     assert not any(each.shown for each in summary.not_stocked)  # photos are not kept
-    page = browser("viewer").get("/staff/").text
-    assert "“red”" in page
+    viewer = browser("viewer")
+    for language in LANGUAGES:
+        answer = viewer.get(f"/staff/?lang={language}")
+        assert (answer.status_code, "“red”" in answer.text) == (200, True)
 
 
 def test_photos_of_what_was_missed_are_kept_where_wished(

@@ -206,7 +206,7 @@ def test_the_heat_map(open_page: OpenPage) -> None:
     page.keyboard.press("h")
     heat = page.locator(".question:visible .heat")
     expect(heat).to_be_visible()
-    page.wait_for_function("document.querySelector('.question .heat').naturalWidth > 0")
+    expect(heat).not_to_have_js_property("naturalWidth", 0)
     page.keyboard.press("h")
     expect(heat).to_be_hidden()
 

@@ -17,7 +17,7 @@ from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 import tiny
-from test_app import serve_alone
+from test_serving import serve_alone
 
 from index.catalogue import Catalogue
 from index.labels.standing import product_labels

@@ -49,6 +49,7 @@ class TinyEncoder:
     """
 
     dim = DIM
+    batch = 32
     knows_words = True
     sees_through_scenes = False
 
@@ -60,7 +61,7 @@ class TinyEncoder:
         size = (3 * SIDE * SIDE, DIM)
         self._projection = np.random.default_rng(int(seed)).normal(size=size)
 
-    def freeze(self) -> None:
+    def serve(self) -> None:
         pass
 
     def prepare(self, image: Any) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 
 from vision.images import Image, Limits, read_image
 from vision.pictures.colour import describe_colour
+from vision.threads import cores
 
 if TYPE_CHECKING:
     from vision.encoder import Encoder
@@ -67,7 +67,7 @@ def ahead(
     Pillow, zlib and hashing let go of the interpreter, so that threads keep the cores busy. The
     items are taken from their iterator in the caller's thread. What ``work`` raises is raised here.
     """
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:

@@ -10,7 +10,8 @@
     ├── HeadError             a head that cannot be trained, read, or used here
     ├── LabelError            a person's labels that name what is not there
     └── CatalogueError        a catalogue that is missing, damaged or of another encoder
-        └── CatalogueBusy     another process is writing
+        ├── CatalogueBusy     another process is writing
+        └── EncoderExchanged  it was given another encoder since it was opened
 
 Every message says what is wrong and what to do about it. Errors of the libraries underneath
 (Pillow, torch, FAISS, SQLAlchemy) are translated once, where they enter.
@@ -55,6 +56,10 @@ class LabelError(FindalikeError):
 
 class CatalogueError(FindalikeError):
     """A catalogue that is missing, damaged, or made with another encoder."""
+
+
+class EncoderExchanged(CatalogueError):
+    """The catalogue was given another encoder since it was opened; opening it again helps."""
 
 
 class CatalogueBusy(CatalogueError):

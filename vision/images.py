@@ -27,7 +27,7 @@ from vision.pictures.headers import CUT_OFF, DAMAGED
 from vision.pictures.pixels import to_rgb
 
 NOT_A_PICTURE = (
-    "This is not a picture findalike can read; use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
+    "This is not a picture that can be read; use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
 )
 EMPTY = "The file is empty; choose a picture."
 NOT_A_FILE = "This is not an ordinary file; choose a picture file."

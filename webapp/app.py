@@ -15,12 +15,12 @@ from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 
 from index.catalogue import Catalogue
-from vision.errors import CatalogueError, EncoderError, FindalikeError
+from vision.errors import CatalogueError, EncoderError, EncoderExchanged, FindalikeError
 from vision.pictures.sandbox import SandboxBusy
 from webapp.api.mount import explain, mount
 from webapp.gates import Full
 from webapp.logs import log_requests
-from webapp.services import Config, Services, services
+from webapp.services import Config, Services, bound_bodies, services
 from webapp.shop import pages as shop
 from webapp.staff.register import register as register_staff
 
@@ -68,6 +68,7 @@ def create_app(catalogue: Catalogue, config: Config | None = None) -> Flask:
     app.extensions["findalike"] = Services(catalogue, config)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     Babel(app, locale_selector=_language, default_translation_directories="translations")
+    bound_bodies(app)  # before anything reads them
     guard = CSRFProtect(app)
     app.register_blueprint(shop.blueprint)
     register_staff(app)
@@ -142,6 +143,8 @@ def _finish(response: Response) -> Response:
 
 def _explain(error: Exception) -> Response:
     """Return the page that says in plain words what went wrong; details go to the log."""
+    if isinstance(error, EncoderExchanged):
+        services().renew(services().catalogue)
     if request.path.startswith("/api/"):
         return explain(error)
     status, text, retry = _words(error)
@@ -164,6 +167,8 @@ def _words(error: Exception) -> tuple[int, str, int]:
         return 503, gettext("Many people are searching. Try again shortly."), error.retry_after
     if isinstance(error, SandboxBusy):
         return 503, gettext("Many people are searching. Try again shortly."), 5
+    if isinstance(error, EncoderExchanged):
+        return 503, gettext("The shop was brought up to date just now. Try again."), 1
     if isinstance(error, CatalogueError | EncoderError):
         return 503, gettext("The shop cannot be searched at the moment. Try again later."), 0
     if isinstance(error, FindalikeError):

@@ -24,6 +24,7 @@ from webapp.terminal import (
     serving,
     tags,
     taxonomy,
+    tune,
     upkeep,
     users,
 )
@@ -73,8 +74,8 @@ def main(ctx: click.Context, path: Path) -> None:
 
 
 _OTHERS = (
-    *upkeep.COMMANDS, demo.demo, taxonomy.taxonomy, *tags.COMMANDS, review.review, keys.keys,
-    *encoders.COMMANDS, evaluation.evaluate, serving.serve, users.users,
+    *upkeep.COMMANDS, tune.tune, demo.demo, taxonomy.taxonomy, *tags.COMMANDS, review.review,
+    keys.keys, *encoders.COMMANDS, evaluation.evaluate, serving.serve, users.users,
 )  # fmt: skip
 for _each in _OTHERS:
     main.add_command(_each)

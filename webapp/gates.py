@@ -1,4 +1,4 @@
-"""How many may come in: a queue of limited length, and an allowance for each client."""
+"""How much may come in: a queue of limited length, room for bytes, an allowance per client."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TypeVar
 
 R = TypeVar("R")
 
-_WINDOW = 60.0  # seconds
+_WINDOWS = (60.0, 10.0)  # seconds
+_BURST = 20  # requests that anybody may make in the shorter one, if in the longer
 _CLIENTS = 50_000  # remembered at once; the ones seen longest ago are forgotten first
 
 
@@ -59,6 +61,17 @@ class Gate:
             raise Full(5)
         return future.result()
 
+    def warm(self, work: Callable[[], object]) -> None:
+        """Do a piece of work once in every thread, so that each has what it will keep."""
+        together = threading.Barrier(self._threads._max_workers)
+
+        def each() -> None:
+            together.wait()
+            work()
+
+        for future in [self._threads.submit(each) for _ in range(together.parties)]:
+            future.result()
+
     @property
     def waiting(self) -> int:
         """Return how many pieces of work wait for a thread at the moment."""
@@ -69,35 +82,75 @@ class Gate:
         self._threads.shutdown()
 
 
-class Allowance:
-    """So many requests a minute for each client, counted over a sliding minute.
+class Room:
+    """Holds the bodies of requests, ``most`` bytes together at any time.
 
-    What was refused counts too: whoever goes on at ten times the limit gets next to nothing until
-    he slows down.
+    The server keeps bodies on the disk until somebody reads them; what reads them holds all of a
+    photo in memory, some of it twice. So many large ones at once would take gigabytes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._guard = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Take room for ``size`` bytes; raises Full where there is none at the moment."""
+        with self._guard:
+            if size > self._free:
+                raise Full(2)
+            self._free -= size
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        with self._guard:
+            self._free += size
+
+
+class Allowance:
+    """So many requests a minute for each client, of which a third may come within ten seconds.
+
+    Both are counted over sliding windows. What was refused counts too: whoever goes on at ten
+    times the limit gets next to nothing until he slows down.
     """
 
     def __init__(self, per_minute: int) -> None:
-        self._limit = per_minute
-        self._clients: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._limits = (per_minute, max(_BURST, per_minute // 3))
+        self._clients: OrderedDict[str, tuple[_Count, ...]] = OrderedDict()
+        self._guard = threading.Lock()
 
     def spend(self, address: str, now: float | None = None) -> None:
-        """Count one request of the client at an IP address; raises Full over the limit."""
-        if self._limit <= 0:
+        """Count a request of the client at an address; raises Full where it had too many."""
+        if self._limits[0] <= 0:
             return
-        minute, within = divmod(time.monotonic() if now is None else now, _WINDOW)
+        now = time.monotonic() if now is None else now
         client = _client(address)
-        with self._lock:
-            last, count, before = self._clients.pop(client, (int(minute), 0, 0))
-            if last != minute:
-                before = count if last == minute - 1 else 0
-                count = 0
-            count += 1
-            self._clients[client] = (int(minute), count, before)
+        with self._guard:
+            known = self._clients.pop(client, (_Count(), _Count()))
+            counts = tuple(
+                each.one_more(int(now // seconds))
+                for each, seconds in zip(known, _WINDOWS, strict=True)
+            )
+            self._clients[client] = counts
             if len(self._clients) > _CLIENTS:
                 self._clients.popitem(last=False)
-        if count + before * (1 - within / _WINDOW) > self._limit:
-            raise Full(max(1, int(_WINDOW - within)), limit=True)
+        for each, seconds, most in zip(counts, _WINDOWS, self._limits, strict=True):
+            left = 1 - now % seconds / seconds  # of the window that has begun
+            if each.now + each.before * left > most:
+                raise Full(max(1, int(left * seconds)), limit=True)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Requests in one window of time, the ``number``-th, and in the one before."""
+
+    number: int = -1
+    now: int = 0
+    before: int = 0
+
+    def one_more(self, number: int) -> _Count:
+        if number == self.number:
+            return _Count(number, self.now + 1, self.before)
+        return _Count(number, 1, self.now if number == self.number + 1 else 0)
 
 
 def _client(address: str) -> str:

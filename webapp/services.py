@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
-from flask import current_app
+import PIL.Image
+from flask import Flask, current_app, g, request
 
 from index.catalogue import Catalogue
 from index.query import Answer, Query
 from index.search.facets import Facets, browse, count_facets
 from index.search.parts import Parted, search_parts
 from index.store.products import StoredProduct
-from vision.images import Limits
+from vision.errors import EncoderExchanged, UnreadableImage
+from vision.images import Image, Limits
 from vision.pictures.sandbox import Sandbox
 from vision.threads import one_thread_each
-from webapp.gates import Allowance, Gate
+from webapp.gates import Allowance, Gate, Room
 from webapp.metrics import Metrics
 from webapp.shop.photos import KeptPhotos
 from webapp.staff.desk import Desk
+
+T = TypeVar("T")
+
+
+_CHILDREN = 8  # that decode photos, at most; each has 20 MB
 
 
 @dataclass(frozen=True)
@@ -58,24 +68,60 @@ class Services:
     def __init__(self, catalogue: Catalogue, config: Config) -> None:
         self.catalogue = catalogue
         self.config = config
-        self.sandbox = Sandbox(limits=Limits(max_bytes=config.max_upload))
+        # Decoding a large photo takes about as long as embedding it.
+        children = min(_CHILDREN, max(2, config.working // 2))
+        self.sandbox = Sandbox(children, limits=Limits(max_bytes=config.max_upload))
         self.gate = Gate(config.working, config.waiting)
+        self.room = Room(2 * config.max_upload + 8 * 2**20)
         self.allowance = Allowance(config.searches_per_minute)
         self.metrics = Metrics(lambda: self.gate.waiting)
         self.photos = KeptPhotos(catalogue.path / "photos", config.photo_hours)
         self.desk = Desk(catalogue, keep_photos=config.keep_missed)
         self._counted: dict[tuple[int, tuple[str, ...]], Facets] = {}
+        self._renewing = threading.Lock()
+
+    def decode(self, data: bytes) -> Image:
+        """Read a picture of a stranger's; raises UnreadableImage, and SandboxBusy."""
+        started = time.perf_counter()
+        try:
+            image = self.sandbox.read(data)
+        except UnreadableImage:
+            self.metrics.rejected("picture")
+            raise
+        self.metrics.took({"decode": (time.perf_counter() - started) * 1000})
+        return image
+
+    def ask(self, work: Callable[[Catalogue], T]) -> T:
+        """Do work in one of the gate's threads; raises Full where none became free.
+
+        Where the catalogue was given another encoder it is opened again, and the work done then.
+        """
+        catalogue = self.catalogue
+        try:
+            return self.gate.run(lambda: work(catalogue))
+        except EncoderExchanged:
+            self.renew(catalogue)
+            return self.gate.run(lambda: work(self.catalogue))
+
+    def renew(self, old: Catalogue) -> None:
+        """Open the catalogue again, unless another thread has; who is in the old one may end."""
+        with self._renewing:
+            if self.catalogue is old:
+                new = Catalogue.open(old.path)
+                new.encoder.serve()
+                self.catalogue = self.desk.catalogue = new
+                self.__dict__.pop("knows_words", None)
 
     def search(self, query: Query) -> Answer:
         """Answer a query in one of the gate's threads; raises Full where none became free."""
-        answer = self.gate.run(lambda: self.catalogue.search(query))
+        answer = self.ask(lambda catalogue: catalogue.search(query))
         self.desk.note_search(query, answer)
         self.metrics.searched(answer.verdict, answer.milliseconds)
         return answer
 
     def search_parts(self, query: Query) -> Parted:
         """Answer a photo as ``search`` does, or the part of it that finds much more."""
-        found = self.gate.run(lambda: search_parts(self.catalogue, query))
+        found = self.ask(lambda catalogue: search_parts(catalogue, query))
         self.desk.note_search(query, found.answer)
         self.metrics.searched(found.answer.verdict, found.answer.milliseconds)
         return found
@@ -122,9 +168,11 @@ class Services:
         """Load the encoder and the index, and start the children, before anyone waits for them."""
         self.sandbox.warm()
         one_thread_each()  # the gate has as many threads as there are cores
-        self.catalogue.encoder.freeze()
-        with self.catalogue.reading() as table:
-            self.catalogue.index(table)
+        self.catalogue.encoder.serve()
+        # Each thread keeps some megabytes from its first searches; better now than under load.
+        blank = Image(PIL.Image.new("RGB", (640, 640)), "", 640, 640, "PNG")
+        self.gate.warm(lambda: self.catalogue.search_many([Query(photo=blank)]))
+        self.gate.warm(lambda: self.catalogue.search_many([Query(photo=blank)]))
         self.photos.start()
         self.desk.start()
 
@@ -134,6 +182,22 @@ class Services:
         self.photos.close()
         self.gate.close()
         self.sandbox.close()
+
+
+def bound_bodies(app: Flask) -> None:
+    """Let an app take in only as many bytes of requests at once as there is room for."""
+    app.before_request(_take_room)
+    app.teardown_request(_give_room)
+
+
+def _take_room() -> None:
+    size = min(request.content_length or 0, current_app.config["MAX_CONTENT_LENGTH"])
+    services().room.take(size)
+    g.room = size
+
+
+def _give_room(_error: BaseException | None) -> None:
+    services().room.give(g.pop("room", 0))
 
 
 def services() -> Services:

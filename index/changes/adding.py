@@ -1,10 +1,15 @@
-"""Adding products in bulk: read, decode ahead, embed in batches, commit each batch whole."""
+"""Adding products in bulk: read, decode ahead, embed in batches, commit each batch whole.
+
+Decoders and the encoder have a thread for each core. They do not fight over them, because none
+waits for another within its work: while a batch is embedded or committed the decoders go on, until
+what is ready would fill four batches, and then the encoder has all cores. One batch is embedded and
+not yet committed at any time, so that this is all that a killed process has done in vain.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,14 +40,12 @@ def ignore(_reject: Reject) -> None:
 
 @dataclass(frozen=True)
 class AddOptions:
-    """How feeds are read and how much is done at once.
+    """How feeds are read.
 
-    ``batch`` pictures are embedded together and committed together with their products;
     ``images_root`` is the folder that picture paths start from; ``folder_categories`` makes
     sub-folders of a folder of pictures its categories.
     """
 
-    batch: int = 32
     limits: Limits = DEFAULT_LIMITS
     images_root: Path | None = None
     folder_categories: bool = False
@@ -88,12 +91,12 @@ def add_products(
         reject(rejected)
 
     with _stage(sources, options, pass_over, progress) as staged:
-        done = 0
+        done, size = 0, catalogue.encoder.batch
         progress("add", 0, staged.images)
-        for batch in _batches(_prepared(catalogue, staged, options), options.batch):
+        for batch in _batches(_prepared(catalogue, staged, options), size):
             for rejected in (each for work in batch for each in work.rejects):
                 pass_over(rejected)
-            _commit(catalogue, batch, report, options.batch)
+            _commit(catalogue, batch, report, size)
             done += sum(len(work.item.images) for work in batch)
             progress("add", done, staged.images)
     return report
@@ -140,7 +143,6 @@ def _prepared(
 ) -> Iterator[_Work]:
     """Hash every picture and decode the new ones, in parallel, in order, ahead of the encoder."""
     encoder, limits = catalogue.encoder, options.limits
-    workers = os.cpu_count() or 1
 
     def hash_all(item: FeedItem) -> _Work:
         work = _Work(item, [])
@@ -177,8 +179,8 @@ def _prepared(
         work.pictures = kept
         return work
 
-    hashed = ahead(items, hash_all, workers=workers, depth=512)
-    return ahead(look_up(hashed), decode_new, workers=workers, depth=4 * options.batch)
+    hashed = ahead(items, hash_all, depth=512)
+    return ahead(look_up(hashed), decode_new, depth=4 * encoder.batch)
 
 
 def _reject(item: FeedItem, location: str, error: UnreadableImage) -> Reject:

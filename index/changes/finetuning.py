@@ -108,7 +108,7 @@ def finetune_catalogue(
         stage("read")
         stock = read_stock(table)
     backbone = load_backbone(catalogue.encoder_spec)
-    encoder = Encoder(catalogue.encoder_spec, backbone, device, "fp32")
+    encoder = Encoder(catalogue.encoder_spec, backbone, device, "torch fp32")
     if encoder.fingerprint != catalogue.fingerprint:
         _ = catalogue.encoder  # says what is wrong
     part = out.with_name(f"{out.name}.part")
@@ -131,7 +131,7 @@ def finetune_catalogue(
         measures: tuple[Measure, ...] = ()
         if outcome.best:
             stage("after")
-            encoder = _write(backbone, Encoder(encoder.spec, backbone, device, "fp32"), part)
+            encoder = _write(backbone, Encoder(encoder.spec, backbone, device, "torch fp32"), part)
             measures = compare(before, exam.take(encoder))
         verdict = judge(measures)
         kept = outcome.best > 0 and (keep or verdict != "worse")
@@ -225,7 +225,7 @@ def _write(backbone: Backbone, encoder: Encoder, folder: Path) -> Encoder:
     """Write a network as it is now and load it again; raises EncoderError if that differs."""
     write_encoder(backbone, encoder.spec, folder)
     spec = local_spec(encoder.spec, folder.resolve())
-    loaded = Encoder.load(spec, device=str(encoder.device), precision="fp32")
+    loaded = Encoder.load(spec, device=str(encoder.device), backend="torch fp32")
     if loaded.fingerprint != encoder.fingerprint:
         raise EncoderError(
             f"{encoder.spec} cannot be fine-tuned: what is written of it loads as another encoder."

@@ -9,23 +9,30 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import sqlalchemy as sa
 
 from index.changes.checking import ANY_SIZE, Problem
+from index.changes.choosing import describe_choice
 from index.feeds import quote_formula, read_bytes
 from index.labels.deciding import write_again
 from index.labels.heads import HEADS
-from index.search.live import SNAPSHOT, forget_calibration, stored_calibration
+from index.search.live import (
+    SNAPSHOT,
+    forget_calibration,
+    stored_calibration,
+    stored_choice,
+)
 from index.store.files import replace_durably
 from index.store.place import DATABASE
 from index.store.products import UPLOAD, ProductTable, StoredProduct, chunks
 from index.store.seal import reseal
 from index.store.tables import labels, products, views
 from index.store.writing import Change, ProductWriter
+from index.vectors import look
 from vision.batches import Picture, decode
 from vision.errors import CatalogueError, QueryError, UnreadableImage
 
@@ -44,7 +51,9 @@ def describe(catalogue: Catalogue) -> dict[str, Any]:
         counts = table.counts()
         known = stored_calibration(table.connection, catalogue.fingerprint)
         generation = table.generation()
+        choice = stored_choice(table.connection)
     snapshot = catalogue.path / SNAPSHOT
+    measured = look(snapshot)
     return {
         "catalogue": str(catalogue.path),
         "database": catalogue.engine.url.render_as_string(hide_password=True),
@@ -54,6 +63,9 @@ def describe(catalogue: Catalogue) -> dict[str, Any]:
         "generation": generation,
         "encoder": catalogue.encoder_spec,
         "fingerprint": catalogue.fingerprint,
+        "backend": describe_choice(catalogue),
+        "index": asdict(measured) if measured else None,
+        "index_choice": choice.as_dict(),
         "index_bytes": snapshot.stat().st_size if snapshot.is_file() else 0,
         "colour_weight": known.space.colour_weight if known else None,
         "verdicts": known.verdicts.as_dict() if known and known.verdicts else None,

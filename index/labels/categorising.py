@@ -8,36 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from index.labels.pooling import pooled
 from index.labels.predicting import Tag, tags_of
-from index.labels.standing import product_labels, within
+from index.labels.reasons import LOOKED_AT, Reason, reasons
+from index.labels.standing import within
 from index.labels.tagging import corrections
 from index.labels.taxonomies import taxonomy_of
-from index.store.products import ProductTable
 from vision.errors import QueryError
 from vision.explain import heat_map, log_odds, overlay
 from vision.head import Prediction
 from vision.images import Image
 from vision.pictures.colour import describe_colour
-from vision.taxonomy import CATEGORY, Taxonomy
+from vision.taxonomy import CATEGORY
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
 
 _PHOTOS = 32  # embedded at once
-_LOOKED_AT = 30  # neighbours among which labelled ones are looked for
-_REASONS = 3  # labelled neighbours shown
-
-
-@dataclass(frozen=True)
-class Reason:
-    """A labelled product that looks like what was asked: ``cosine`` is that of the embeddings."""
-
-    product_id: str
-    title: str
-    sha256: str
-    cosine: float
-    labels: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -93,12 +79,13 @@ def categorise(catalogue: Catalogue, images: Sequence[Image]) -> list[Categorise
         since = corrections(table, catalogue.fingerprint, head)
         index = catalogue.index(table)
         vectors, colours = _embed(catalogue, images)
-        found = index.store.search(index.calibration.space.project(vectors, colours), _LOOKED_AT)
+        rows = index.calibration.space.project(vectors, colours)
+        near = index.store.search(rows, LOOKED_AT).products.tolist()
+        axes = (CATEGORY, *taxonomy.axes)
+        needed = CATEGORY if taxonomy.categories else ""
+        why = reasons(table, catalogue.fingerprint, vectors, near, axes, needed)
         tags = tags_of(head.predict(vectors, colours, corrections=since))
-        return [
-            Categorised(each, _reasons(table, catalogue.fingerprint, taxonomy, vector, keys))
-            for each, vector, keys in zip(tags, vectors, found.products.tolist(), strict=True)
-        ]
+        return [Categorised(*each) for each in zip(tags, why, strict=True)]
 
 
 def explain_category(catalogue: Catalogue, image: Image, value: str = "") -> bytes:
@@ -131,31 +118,3 @@ def _embed(catalogue: Catalogue, images: Sequence[Image]) -> tuple[np.ndarray, n
     ]
     colours = [describe_colour(image.pixels) for image in images]
     return np.concatenate(vectors), np.stack(colours).astype(np.float32)
-
-
-def _reasons(
-    table: ProductTable,
-    fingerprint: str,
-    taxonomy: Taxonomy,
-    vector: np.ndarray,
-    keys: Sequence[int],
-) -> tuple[Reason, ...]:
-    """Return the labelled ones among products, with how alike they are to a photo's embedding."""
-    stored = table.get(key for key in keys if key >= 0)
-    known = product_labels(table, stored)
-    cosine = {
-        key: float(each @ vector)
-        for part in pooled(table, fingerprint, stored)
-        for key, each in zip(part.keys.tolist(), part.vectors, strict=True)
-    }
-    found = []
-    for key in sorted(cosine, key=lambda key: -cosine[key]):
-        said = {
-            axis: label.value
-            for axis, label in known[key].items()
-            if label.source != "head" and label.value and axis in (CATEGORY, *taxonomy.axes)
-        }
-        if said and (CATEGORY in said or not taxonomy.categories):
-            product, picture = stored[key].product, stored[key].views[0].sha256
-            found.append(Reason(product.product_id, product.title, picture, cosine[key], said))
-    return tuple(found[:_REASONS])

@@ -1,70 +1,97 @@
-"""Why a product is taken for what it is: the labelled products that look most like it."""
+"""Why something is taken for what it is: the labelled products that look most like it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index.labels.categorising import Reason
 from index.labels.pooling import pooled
 from index.labels.standing import product_labels
+from index.store.products import ProductTable
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
 
-_LOOKED_AT = 40  # neighbours among which labelled ones are looked for
+LOOKED_AT = 40  # neighbours among which labelled ones are looked for
+_REASONS = 3  # labelled neighbours shown
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A labelled product that looks like what was asked: ``cosine`` is that of the embeddings."""
+
+    product_id: str
+    title: str
+    sha256: str
+    cosine: float
+    labels: dict[str, str]
+
+
+def reasons(
+    table: ProductTable,
+    fingerprint: str,
+    vectors: Iterable[np.ndarray],
+    near: Sequence[Sequence[int]],
+    axes: Sequence[str],
+    needed: str = "",
+) -> Iterator[tuple[Reason, ...]]:
+    """Yield for each embedding (d,) those of its neighbours that a feed or a person labelled.
+
+    ``near`` has the keys of each one's neighbours, -1 for none. A reason names the labels on
+    ``axes``, one at least, and one on the axis ``needed``. The most alike come first, by the cosine
+    with the mean of a product's embeddings.
+    """
+    stored = table.get({key for keys in near for key in keys if key >= 0})
+    said = {
+        key: {
+            axis: label.value
+            for axis, label in labels.items()
+            if axis in axes and label.value and label.source != "head"
+        }
+        for key, labels in product_labels(table, stored).items()
+    }
+    told = [key for key, labels in said.items() if labels and (not needed or needed in labels)]
+    means = _means(table, fingerprint, told)
+    for vector, keys in zip(vectors, near, strict=True):
+        cosine = {key: float(means[key] @ vector) for key in keys if key in means}
+        best = sorted(cosine, key=lambda key: -cosine[key])[:_REASONS]
+        yield tuple(
+            Reason(
+                stored[key].product.product_id,
+                stored[key].product.title,
+                stored[key].views[0].sha256,
+                cosine[key],
+                said[key],
+            )
+            for key in best
+        )
 
 
 def product_reasons(
-    catalogue: Catalogue, keys: Iterable[int], axis: str, *, count: int = 3
+    catalogue: Catalogue, keys: Iterable[int], axis: str
 ) -> dict[int, tuple[Reason, ...]]:
-    """Return for products, by key, the ones most like them that a feed or a person labelled.
-
-    The cosine is that of the products' mean embeddings; the labels are those of one axis.
-    """
+    """Return for products, by key, the ones most like them that have a label on an axis."""
     with catalogue.reading() as table:
-        asked = dict.fromkeys(keys)
-        parts = list(pooled(table, catalogue.fingerprint, asked))
-        if not parts:
+        means = _means(table, catalogue.fingerprint, dict.fromkeys(keys))
+        if not means:
             return {}
         store = catalogue.index(table).store
-        rows = [store.vectors_of(key)[:1] for part in parts for key in part.keys.tolist()]
-        near = store.search(np.concatenate(rows), _LOOKED_AT).products.tolist()
-        own = {
-            key: vector
-            for part in parts
-            for key, vector in zip(part.keys.tolist(), part.vectors, strict=True)
-        }
-        others = {key for found in near for key in found if key >= 0}
-        stored = table.get(others)
-        labels = {
-            key: label.value
-            for key, each in product_labels(table, stored).items()
-            if (label := each.get(axis)) is not None and label.value and label.source != "head"
-        }
-        vectors = {
-            key: vector
-            for part in pooled(table, catalogue.fingerprint, labels)
-            for key, vector in zip(part.keys.tolist(), part.vectors, strict=True)
-        }
-    found: dict[int, tuple[Reason, ...]] = {}
-    for (key, vector), neighbours in zip(own.items(), near, strict=True):
-        like = {
-            other: float(vectors[other] @ vector)
-            for other in neighbours
-            if other in vectors and other != key
-        }
-        best = sorted(like, key=lambda other: -like[other])[:count]
-        found[key] = tuple(
-            Reason(
-                stored[other].product.product_id,
-                stored[other].product.title,
-                stored[other].views[0].sha256,
-                like[other],
-                {axis: labels[other]},
-            )
-            for other in best
-        )
-    return found
+        rows = np.concatenate([store.vectors_of(key)[:1] for key in means])
+        found = store.search(rows, LOOKED_AT).products.tolist()
+        near = [
+            [each for each in row if each != key] for key, row in zip(means, found, strict=True)
+        ]
+        why = reasons(table, catalogue.fingerprint, means.values(), near, (axis,))
+        return dict(zip(means, why, strict=True))
+
+
+def _means(table: ProductTable, fingerprint: str, keys: Iterable[int]) -> dict[int, np.ndarray]:
+    """Return the mean embeddings (d,) of products, by key."""
+    return {
+        key: vector
+        for part in pooled(table, fingerprint, keys)
+        for key, vector in zip(part.keys.tolist(), part.vectors, strict=True)
+    }

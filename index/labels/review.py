@@ -75,9 +75,9 @@ def queue(catalogue: Catalogue, limit: int = 20, *, axis: str | None = None) -> 
     ]  # fmt: skip
 
 
-def queue_length(table: ProductTable) -> int:
-    """Return how many questions are open."""
-    query = sa.select(sa.func.count()).select_from(_open_questions(None).subquery())
+def queue_length(table: ProductTable, axis: str | None = None) -> int:
+    """Return how many questions are open, on one axis or on all."""
+    query = sa.select(sa.func.count()).select_from(_open_questions(axis).subquery())
     return int(table.connection.execute(query).scalar_one())
 
 

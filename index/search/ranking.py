@@ -17,6 +17,7 @@ from index.search.calibration import Calibration
 from index.search.filters import check_attributes
 from index.search.space import Space, unit
 from index.search.verdicts import Verdicts
+from index.search.words import Words, search_described
 from index.store.products import Overtaken, ProductTable, StoredProduct
 from index.vectors import Neighbours, VectorStore
 from vision.batches import ahead
@@ -73,7 +74,10 @@ def ask(
     for query in queries:
         if query.like and query.like not in like:
             raise QueryError(f'There is no product "{query.like}" in this catalogue.')
-    images = list(ahead(queries, lambda query: _read(query, scale)))
+    if len(queries) == 1:  # not worth starting threads
+        images = [_read(queries[0], scale)]
+    else:
+        images = list(ahead(queries, lambda query: _read(query, scale)))
     read = time.perf_counter()
     vectors = _embed_photos(queries, images, encoder, space) + _embed_words(queries, encoder, space)
     for at, query in enumerate(queries):
@@ -163,21 +167,33 @@ class _Found:
     """What one query found: the nearest products, and those that show the very same file.
 
     Each is one row of neighbours, (n,) in all fields; None where no product shows the file.
-    ``rivals`` (m,) are the best scores of the whole catalogue, whatever the filters;
+    ``rivals`` (m,) are the best scores of the whole catalogue, whatever the filters; ``unknown``
+    the words asked for that describe no product.
     """
 
     best: Neighbours
     rivals: np.ndarray
     same: Neighbours | None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> bool:
+        """Tell whether the filters leave out a product that scores higher than all that pass."""
+        scores = self.best.scores if self.same is None else self.same.scores
+        return bool(self.rivals[0] > scores[0] + _NOTHING)
 
 
 def answer_queries(
-    asked: Asked, store: VectorStore, calibration: Calibration, table: ProductTable
+    asked: Asked,
+    store: VectorStore,
+    calibration: Calibration,
+    words: Words,
+    table: ProductTable,
 ) -> list[Answer]:
     """Search for embedded queries and turn the neighbours into answers."""
     started = time.perf_counter()
     verdicts = calibration.verdicts
-    found = _search(asked, store, table)
+    found = _search(asked, store, words, table)
     searched = time.perf_counter()
     rows = [row for each in found for row in (each.best, each.same) if row is not None]
     keys = {int(key) for row in rows for key in row.products[row.products >= 0]}
@@ -199,8 +215,14 @@ def answer_queries(
         return calibration.space.cosine(asked.vectors[at], own)
 
     return [
-        Answer(_verdict(each, verdicts, partial(cosine, at)), each, dict(times))
-        for at, each in enumerate(hits)
+        Answer(
+            _verdict(each, verdicts, partial(cosine, at)),
+            each,
+            dict(times),
+            found[at].unknown,
+            query.photo_only and bool(query.where) and found[at].left_out,
+        )
+        for at, (query, each) in enumerate(zip(asked.queries, hits, strict=True))
     ]
 
 
@@ -243,7 +265,7 @@ def _verdict(
     return verdicts.verdict(probability, cosine())
 
 
-def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[_Found]:
+def _search(asked: Asked, store: VectorStore, words: Words, table: ProductTable) -> list[_Found]:
     """Search queries that share filters and k together; return what each of them found."""
     owners = table.owners(sha256 for sha256 in asked.sha256 if sha256)
     groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
@@ -273,7 +295,19 @@ def _search(asked: Asked, store: VectorStore, table: ProductTable) -> list[_Foun
             same = None
             if len(keys):
                 same = _row(store.search(asked.vectors[at : at + 1], len(keys), allowed=keys), 0)
-            answers[at] = _Found(_row(found, place), rivals[place], same)
+            best = _row(found, place)
+            bonus = words.bonus(asked.queries[at], table)
+            if bonus is not None:
+                described = search_described(
+                    store,
+                    asked.vectors[at],
+                    found.products.shape[1],
+                    bonus,
+                    allowed=allowed,
+                    without=int(asked.without[at]),
+                )
+                best = _row(described, 0)
+            answers[at] = _Found(best, rivals[place], same, bonus.unknown if bonus else ())
     return [answers[at] for at in range(len(asked.queries))]
 
 

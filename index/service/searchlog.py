@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from index.query import Answer, Query
+from index.search.words import words_of
 from index.service.tables import searches
 from index.store.database import transaction
 
@@ -55,16 +56,22 @@ class Summary:
 
 
 def describe_search(query: Query, answer: Answer, preview: bytes | None = None) -> dict[str, Any]:
-    """Return a row of ``searches``, for ``SearchLog.add``."""
+    """Return a row of ``searches``, for ``SearchLog.add``.
+
+    Words that describe no product found nothing, whatever looks most like them; a product that
+    only the conditions leave out is stocked.
+    """
     photo, words = "photo" in query.parts, "text" in query.parts
     kind = "both" if photo and words else "photo" if photo else "words" if words else "like"
+    unknown = set(answer.unknown)
+    in_vain = kind == "words" and unknown and unknown == set(words_of(query.text))
     guesses = Counter(hit.product.category for hit in answer.hits[:_VOTERS] if hit.product.category)
     return {
         "time": time.time(),
         "kind": kind,
         "words": query.text[:200],
-        "verdict": answer.verdict,
-        "hits": len(answer.hits),
+        "verdict": "similar" if answer.left_out else answer.verdict,
+        "hits": 0 if in_vain else len(answer.hits),
         "category": guesses.most_common(1)[0][0] if guesses else "",
         "milliseconds": sum(answer.milliseconds.values()),
         "stages": json.dumps({name: round(ms, 2) for name, ms in answer.milliseconds.items()}),

@@ -17,6 +17,13 @@ __all__ = [
     "sessions",
 ]
 
+
+def _number() -> sa.Column[int]:
+    """Return a column that numbers the rows of a table, in the order in which they come."""
+    kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    return sa.Column("id", kind, primary_key=True, autoincrement=True)
+
+
 accounts = sa.Table(
     "accounts",
     metadata,
@@ -49,12 +56,7 @@ attempts = sa.Table(
 audit = sa.Table(
     "audit",
     metadata,
-    sa.Column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    _number(),
     sa.Column("time", sa.Double, nullable=False),  # seconds, Unix time
     sa.Column("who", sa.Text, nullable=False, index=True),
     sa.Column("action", sa.Text, nullable=False, index=True),
@@ -65,12 +67,7 @@ audit = sa.Table(
 jobs = sa.Table(
     "jobs",
     metadata,
-    sa.Column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    _number(),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("args", sa.Text, nullable=False),  # JSON object
     sa.Column("who", sa.Text, nullable=False),
@@ -105,12 +102,7 @@ api_keys = sa.Table(
 searches = sa.Table(
     "searches",
     metadata,
-    sa.Column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    _number(),
     sa.Column("time", sa.Double, nullable=False, index=True),  # seconds, Unix time
     sa.Column("kind", sa.Text, nullable=False),  # photo, words, both or like
     sa.Column("words", sa.Text, nullable=False),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from index.service.tables import metadata
+from index.store.checked import Checked
 from index.store.tables import checksum, damaged, embeddings, images, settings
 from vision.errors import CatalogueBusy, CatalogueError
 
@@ -33,6 +35,10 @@ _NOT_OURS = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH")
 
 
+# Of each engine that is open, whether its database was found whole.
+_CHECKED: weakref.WeakKeyDictionary[Engine, Checked] = weakref.WeakKeyDictionary()
+
+
 def connect(address: str | sa.URL) -> Engine:
     """Open the database at a SQLAlchemy address, make the tables of a new one, check an old one.
 
@@ -43,11 +49,14 @@ def connect(address: str | sa.URL) -> Engine:
         url = sa.make_url(address)
         if url.get_backend_name() == "sqlite":
             engine = sa.create_engine(url)
+            checked = _CHECKED[engine] = Checked(Path(str(url.database)))
+            event.listen(engine, "engine_disposed", lambda _: checked.close())
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         else:
             # One view of the database for a whole transaction, as SQLite gives it.
             engine = sa.create_engine(url, isolation_level="REPEATABLE READ")
+            _CHECKED[engine] = Checked(None)
     except (sa.exc.ArgumentError, ImportError) as error:
         raise CatalogueError(
             f'"{address}" is not a database findalike can open ({error}). Use a folder, or an '
@@ -64,6 +73,11 @@ def connect(address: str | sa.URL) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def checked_of(connection: Connection) -> Checked:
+    """Return what is known of the database as this process opened it."""
+    return _CHECKED[connection.engine]
 
 
 @contextlib.contextmanager
@@ -130,7 +144,7 @@ def _check(engine: Engine) -> None:
                 f"This catalogue was made by {age} findalike (schema {version}, this one has "
                 f"{SCHEMA_VERSION}). Open it with that version, or make it anew from its feeds."
             )
-        if connection.dialect.name == "sqlite":
+        if connection.dialect.name == "sqlite" and not checked_of(connection).trusted:
             found = next(faults_of_sqlite(connection), None)
             if found is not None:
                 raise damaged(found, mendable=False)

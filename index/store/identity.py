@@ -12,16 +12,16 @@ from sqlalchemy.engine import Connection
 from index.store.database import read_setting, transaction, write_setting
 from index.store.products import ProductTable
 from index.store.tables import damaged
-from vision.errors import CatalogueError
+from vision.errors import EncoderExchanged
 
 if TYPE_CHECKING:
     from vision.encoder import Encoder
 
 
 def require_encoder(connection: Connection, fingerprint: str) -> None:
-    """Raise CatalogueError where the catalogue was given another encoder since it was opened."""
+    """Raise EncoderExchanged where the catalogue was given another encoder since it was opened."""
     if read_setting(connection, "fingerprint") != fingerprint:
-        raise CatalogueError("The catalogue was given another encoder meanwhile. Open it again.")
+        raise EncoderExchanged("The catalogue was given another encoder meanwhile. Open it again.")
 
 
 def introduce(engine: sa.Engine, load: Callable[[], Encoder]) -> None:

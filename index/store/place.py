@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 DATABASE = "catalogue.sqlite"
+BACKEND = "backend"  # the folder with the choice of how the encoder is computed
 
 
 def database_address(folder: Path, server: str | None = None) -> str | URL:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from index.product import Product
 from index.search.filters import Condition
-from index.store.database import read_setting
+from index.store.database import checked_of, read_setting
 from index.store.seal import missing_rows
 from index.store.tables import (
     checksum,
@@ -100,10 +100,12 @@ class ProductTable:
         return int(read_setting(self.connection, "generation") or 0)
 
     def verify(self, fingerprint: str) -> None:
-        """Raise CatalogueError where rows are missing."""
-        found = next(missing_rows(self.connection, fingerprint), None)
-        if found is not None:
-            raise damaged(found)
+        """Raise CatalogueError where rows are missing; of a database found whole, none are."""
+        checked = checked_of(self.connection)
+        if not checked.trusted:
+            for found in missing_rows(self.connection, fingerprint):
+                raise damaged(found)
+            checked.passed()
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of products, images, and views (pictures of products)."""
@@ -202,14 +204,10 @@ class ProductTable:
 
     def indexed(self, fingerprint: str) -> int:
         """Return how many views have an embedding by this encoder: the rows of a full index."""
-        query = sa.select(sa.func.count()).select_from(
-            views.join(embeddings, views.c.sha256 == embeddings.c.sha256)
-        )
-        return int(
-            self.connection.execute(
-                query.where(embeddings.c.fingerprint == fingerprint)
-            ).scalar_one()
-        )
+        both = views.join(embeddings, views.c.sha256 == embeddings.c.sha256)
+        query = sa.select(sa.func.count()).select_from(both)
+        mine = query.where(embeddings.c.fingerprint == fingerprint)
+        return int(self.connection.execute(mine).scalar_one())
 
     def rows(self, fingerprint: str, *, after: int = 0, size: int = 4096) -> Iterator[Rows]:
         """Yield the index rows that changed after a generation, in runs of at most ``size``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -22,27 +23,41 @@ def photo_faults(image: Image) -> tuple[Fault, ...]:
 
     Dark: nine pixels of ten are. Bright: the same. Blurred: even the steepest hundredth of the
     photo's slopes is gentle, measured at 512 pixels by the second difference, which out-of-focus
-    edges lack and flat grounds do not add to.
+    edges lack and flat grounds do not add to; in the dark nothing has edges.
     """
     grey = image.pixels.convert("L")
     grey.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.BILINEAR)
-    values = np.asarray(grey, dtype=np.float32)  # (h, w)
+    values = np.asarray(grey).astype(np.int16)  # (h, w)
+    tenth, ninth = _percentiles(values, 10, 90)
     faults: list[Fault] = []
-    if np.percentile(values, 90) < _DARK:
+    if ninth < _DARK:
         faults.append("dark")
-    elif np.percentile(values, 10) > _BRIGHT:
+    elif tenth > _BRIGHT:
         faults.append("bright")
     if min(image.width, image.height) < _SMALL:
         faults.append("small")
-    elif min(values.shape) >= 3 and _sharpness(values) < _EDGE:
+    elif "dark" not in faults and min(values.shape) >= 3 and _sharpness(values) < _EDGE:
         faults.append("blurred")
     return tuple(faults)
 
 
 def _sharpness(values: np.ndarray) -> float:
     """Return the 99th percentile of the second differences, along rows and columns."""
-    across = np.abs(np.diff(values, n=2, axis=1))
-    down = np.abs(np.diff(values, n=2, axis=0))
-    spread = max(1.0, float(np.percentile(values, 99) - np.percentile(values, 1)))
-    steepest = max(float(np.percentile(across, 99)), float(np.percentile(down, 99)))
-    return steepest * 128 / spread
+    least, most = _percentiles(values, 1, 99)
+    seconds = [
+        np.abs(values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]),
+        np.abs(values[2:] - 2 * values[1:-1] + values[:-2]),
+    ]
+    steepest = max(_percentiles(each, 99)[0] for each in seconds)
+    return steepest * 128 / max(1.0, most - least)
+
+
+def _percentiles(values: np.ndarray, *wanted: int) -> list[float]:
+    """Return percentiles of whole numbers from 0 as numpy's, from their counts: 5 times faster."""
+    upto = np.bincount(values.ravel()).cumsum()
+    found = []
+    for percent in wanted:
+        place = percent / 100 * (values.size - 1)
+        low, high = np.searchsorted(upto, [math.floor(place), math.ceil(place)], side="right")
+        found.append(float(low + (high - low) * (place % 1)))
+    return found

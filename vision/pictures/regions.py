@@ -71,12 +71,14 @@ def _standing_out(picture: PIL.Image.Image) -> np.ndarray:
     rows = np.arange(_SIDE)
     edge = np.minimum(rows, rows[::-1]) < _BORDER
     border = lab[edge[:, None] | edge[None, :]][::_SAMPLE]  # (s, 3)
-    flat = lab.reshape(-1, 3)
-    squares = (flat**2).sum(axis=1)[:, None] + (border**2).sum(axis=1) - 2 * flat @ border.T
+    flat, border = lab.reshape(-1, 3).astype(np.float32), border.astype(np.float32)
+    # Squared distances, but for the pixel's own square, which changes nothing in their order.
+    near = (border**2).sum(axis=1) + flat @ (-2 * border.T)  # (64 * 64, s)
     # A tenth of the border is enough to be background: it may show several things.
-    place = max(0, len(border) // 10)
-    strange = np.sqrt(np.maximum(np.partition(squares, place, axis=1)[:, place], 0))
-    strange = strange.reshape(_SIDE, _SIDE)
+    place = len(border) // 10
+    near.partition(place, axis=1)
+    squares = (flat**2).sum(axis=1) + near[:, place]
+    strange = np.sqrt(np.maximum(squares, 0)).reshape(_SIDE, _SIDE)
     slopes = np.hypot(*np.gradient(lab[..., 0]))
     found: np.ndarray = strange / (strange.mean() + 1e-6) + slopes / (slopes.mean() + 1e-6)
     return found

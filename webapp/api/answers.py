@@ -54,6 +54,10 @@ class SearchAnswer(Told):
     faults: list[Literal["dark", "bright", "blurred", "small"]] = Field(
         description="What is wrong with the photo itself, unless the answer is exact."
     )
+    unknown: list[str] = Field(description="Words asked for that describe no product.")
+    left_out: bool = Field(
+        description="The conditions leave out a product that looks more like the photo."
+    )
     milliseconds: dict[str, float] = Field(
         description="The time of each stage: read, decode, encode, search, rank, and others."
     )

@@ -176,7 +176,7 @@ def _body(models: tuple[type[BaseModel], ...]) -> BaseModel:
     """Read the body as the first model in JSON, or as the second from a form."""
     if request.mimetype == JSON:
         try:
-            return models[0].model_validate_json(request.get_data(), strict=True)
+            return models[0].model_validate_json(request.get_data(cache=False), strict=True)
         except ValidationError as error:
             raise invalid(error, "body") from None
     if request.mimetype == FORM and len(models) > 1:

@@ -17,6 +17,7 @@ from vision.errors import (
     CatalogueBusy,
     CatalogueError,
     EncoderError,
+    EncoderExchanged,
     FindalikeError,
     HeadError,
     MissingWeights,
@@ -25,6 +26,8 @@ from vision.pictures.sandbox import SandboxBusy
 from webapp.gates import Full
 
 MIME = "application/problem+json"
+_PATTERN = "string_pattern_mismatch"
+_WRITTEN = "Not written as the examples in /openapi.json are."
 _MOST_FAULTS = 10  # of one request that are told
 _BUSY = "Too much is asked at the moment. Send the request again after Retry-After seconds."
 _OURS = "Something went wrong on the server. The log has it under this request's id."
@@ -84,6 +87,9 @@ def problem_of(error: Exception) -> Problem:
         busy = "The catalogue is being written to. Send it again after Retry-After seconds."
         detail = busy if isinstance(error, CatalogueBusy) else _BUSY
         return Problem(503, detail, headers={"Retry-After": str(seconds)})
+    if isinstance(error, EncoderExchanged):
+        detail = "The catalogue was given another encoder, and is open again now. Send it again."
+        return Problem(503, detail, headers={"Retry-After": "1"})
     if isinstance(error, CatalogueError | MissingWeights):
         _log.error("request %s failed", g.get("request_id"), exc_info=error)
         return Problem(503, "The catalogue cannot be used at the moment. " + _OURS)
@@ -107,7 +113,9 @@ def invalid(error: ValidationError, where: str) -> Problem:
     faults = [
         {
             "at": "/".join(map(str, (where, *each["loc"])))[:200],
-            "what": each["msg"].removeprefix("Value error, "),
+            "what": _WRITTEN
+            if each["type"] == _PATTERN
+            else each["msg"].removeprefix("Value error, "),
         }
         for each in found[:_MOST_FAULTS]
     ]

@@ -83,7 +83,7 @@ _END = Markup("</svg>")
 
 def reliability_chart(bins: Reliability, ece: float) -> Markup:
     """Draw how often predictions are right against how sure they are, and how many there are."""
-    plot = Plot(_linear_x(0, 1), _linear_y(0, 1), _HEIGHT + _STRIP)
+    plot = Plot(_linear_x(0, 1), linear_y(0, 1), _HEIGHT + _STRIP)
     plot.ticks(_percents(_TICKS), _percents(_TICKS))
     total, most = max(1, int(bins.count.sum())), max(1, int(bins.count.max()))
     width, base = 1 / len(bins.count), plot.height - _BOTTOM + 24
@@ -106,7 +106,7 @@ def coverage_chart(curve: CoverageCurve, accepted: Accepted, precision: float) -
     """Draw precision against coverage, what is asked for, and where the head's threshold is."""
     lowest = min([precision, accepted.precision or 1.0, *curve.precision.tolist()])
     floor = math.floor(min(lowest, 0.9) * 10) / 10
-    plot = Plot(_linear_x(0, 1), _linear_y(floor, 1))
+    plot = Plot(_linear_x(0, 1), linear_y(floor, 1))
     plot.ticks(_percents(_TICKS), _percents(np.linspace(floor, 1, 6).tolist()))
     plot.line("asked", [(0, precision), (1, precision)])
     # Nothing is accepted without its equals, so that the first step begins at no coverage.
@@ -125,7 +125,7 @@ def learning_chart(points: Sequence[LearningPoint]) -> Markup:
     """Draw accuracy and coverage against the number of labelled products, on a log scale."""
     counts = [point.examples for point in points]
     low, high = min(counts), max(*counts, min(counts) + 1)
-    plot = Plot(_log_x(low, high), _linear_y(0, 1))
+    plot = Plot(log_x(low, high), linear_y(0, 1))
     plot.ticks(_apart([(value, str(value)) for value in counts], plot.x), _percents(_TICKS))
     for kind, name in (("line", "accuracy"), ("second", "coverage")):
         plot.line(kind, [(point.examples, getattr(point, name)) for point in points])
@@ -151,12 +151,14 @@ def _linear_x(low: float, high: float) -> Scale:
     return lambda value: _LEFT + span * (value - low) / (high - low)
 
 
-def _log_x(low: float, high: float) -> Scale:
+def log_x(low: float, high: float) -> Scale:
+    """Return the scale of a logarithmic x axis."""
     linear = _linear_x(math.log(low), math.log(high))
     return lambda value: linear(math.log(value))
 
 
-def _linear_y(low: float, high: float) -> Scale:
+def linear_y(low: float, high: float) -> Scale:
+    """Return the scale of an even y axis."""
     span = _LOW - _TOP
     return lambda value: _LOW - span * (value - low) / (high - low)
 

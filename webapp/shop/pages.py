@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from babel.numbers import format_currency, format_decimal
 from flask import Blueprint, Response, abort, make_response, render_template, request
-from flask_babel import format_currency, format_decimal, gettext
+from flask_babel import get_locale, gettext
 
 from index.product import Product
 from index.query import Answer, Query
 from index.search.facets import Facets
+from index.search.turns import best_turn
 from index.store.products import StoredProduct
 from vision.categories import SEPARATOR
 from vision.images import Image, Region
@@ -86,6 +89,12 @@ def page() -> Response:
             service.allowance.spend(request.remote_addr or "")
             place.enter_context(service.gate.place())
         photo, search = _photo(search)
+        turn = request.form.get("turn", "")
+        quarters = _quarters(photo, turn)
+        if photo is not None and quarters:
+            # From here on it is another photo, which the page carries along.
+            photo = photo.turned(quarters)
+            search = replace(search, kept="", example=None, region=None)
         found = _find(search, photo)
         search = found.search
     context = {
@@ -94,6 +103,8 @@ def page() -> Response:
         "orders": ORDERS,
         "parts": PARTS,
         "photo_asked": photo is not None,
+        "turned": quarters if turn == "upright" else None,
+        "nothing_asked": "go" in request.form and photo is None and not search.asks,
     }
     if wants_fragment():
         if photo is not None and "preview" in request.form:  # the browser cannot show it itself
@@ -111,7 +122,9 @@ def page() -> Response:
 def _photo(search: Search) -> tuple[Image | None, Search]:
     """Return the photo that is asked, and the search without what it replaces."""
     service = services()
-    photo = read_photo(request, service.sandbox)
+    if request.form.get("drop") == "photo":
+        return None, search
+    photo = read_photo(request, service.decode)
     if photo is not None:
         search = replace(search, kept="", example=None, like="")
     elif search.kept:
@@ -120,12 +133,15 @@ def _photo(search: Search) -> tuple[Image | None, Search]:
         if search.example > len(service.examples):
             abort(404)
         photo = trusted(service.examples[search.example - 1])
-    turn = request.form.get("turn", "")
-    if photo is not None and turn in _TURNS:
-        # From here on it is another photo, which the page carries along.
-        photo = photo.turned(_TURNS[turn])
-        search = replace(search, kept="", example=None, region=None)
     return photo, search
+
+
+def _quarters(photo: Image | None, turn: str) -> int:
+    """Return by how many quarters the photo is to be turned, as asked or as finds most."""
+    service = services()
+    if photo is None or turn != "upright":
+        return _TURNS.get(turn, 0)
+    return service.ask(lambda catalogue: best_turn(catalogue, photo))
 
 
 def _find(search: Search, photo: Image | None) -> Found:
@@ -263,9 +279,15 @@ def price(product: Product) -> str:
     """Return a product's price as the language writes it, "" where it has none."""
     if product.price is None:
         return ""
-    if not product.currency:
-        return str(format_decimal(product.price, "#,##0.00"))
-    return str(format_currency(product.price, product.currency))
+    return _price(product.price, product.currency, str(get_locale()))
+
+
+@lru_cache(10_000)
+def _price(amount: float, currency: str, locale: str) -> str:
+    """Return an amount as a language writes it; a page has two dozen, many of them again."""
+    if not currency:
+        return str(format_decimal(amount, "#,##0.00", locale=locale))
+    return str(format_currency(amount, currency, locale=locale))
 
 
 @blueprint.app_template_filter()

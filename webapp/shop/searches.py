@@ -12,6 +12,7 @@ from flask_babel import gettext, lazy_gettext
 from werkzeug.datastructures import MultiDict
 
 from index.query import MAX_K, Query
+from vision.categories import SEPARATOR
 from vision.errors import QueryError
 from vision.images import Image, Region
 
@@ -88,9 +89,44 @@ class Search:
         prices = self.least is not None or self.most is not None
         return bool(self.category) + sum(map(len, self.chosen.values())) + prices
 
+    @property
+    def conditions(self) -> list[tuple[str, str]]:
+        """Return what was chosen: how ``without`` knows it, and how people do."""
+        found = [("category", self.category.split(SEPARATOR)[-1])] if self.category else []
+        found += [
+            (f"{_field(name)}={value}", value)
+            for name, values in self.chosen.items()
+            for value in values
+        ]
+        if self.least is not None or self.most is not None:
+            least = f"≥ {self.least:g}" if self.least is not None else ""
+            most = f"≤ {self.most:g}" if self.most is not None else ""
+            found.append(("price", f"{least} {most}".strip()))
+        return found
+
+    def without(self, what: str) -> Search:
+        """Return the search without one of its conditions, its words or its photo."""
+        rest = {
+            "price": {"least": None, "most": None},
+            "photo": {"kept": "", "example": None, "region": None},
+            "category": {"category": ""},
+            "words": {"words": ""},
+        }
+        if what in rest:
+            return replace(self, **rest[what])  # type: ignore[arg-type]
+        chosen = {
+            name: tuple(value for value in values if f"{_field(name)}={value}" != what)
+            for name, values in self.chosen.items()
+        }
+        return replace(self, chosen={name: values for name, values in chosen.items() if values})
+
     def query(self, photo: Image | None) -> Query:
         """Return the query; raises QueryError where it makes no sense."""
         wanted, unwanted = self.words_parts
+        if unwanted and not (wanted or self.like or photo):
+            raise QueryError(
+                gettext("Say what to look for, too: “chair, not leather”. Or add a photo.")
+            )
         return Query(
             photo=photo,
             region=self.region if photo is not None and self.region != WHOLE else None,
@@ -138,7 +174,6 @@ def read_search(values: MultiDict[str, str]) -> Search:
         if name in ("brand", "availability") or name.startswith(_ATTRIBUTE)
     }
     order = values.get("order", "")
-    cleared = "clear" in values
     search = Search(
         words=words,
         like=values.get("like", ""),
@@ -147,12 +182,14 @@ def read_search(values: MultiDict[str, str]) -> Search:
         region=_region(region),
         category=values.get("category", ""),
         chosen={name: values for name, values in chosen.items() if values and name},
-        least=_price(values.get("least", "")),
-        most=_price(values.get("most", "")),
+        least=read_price(values.get("least", "")),
+        most=read_price(values.get("most", "")),
         order=order if order in ORDERS else "",
         shown=min(max(PAGE, _whole(values.get("shown", ""), MAX_K)), MAX_K // 2),
     )
-    return replace(search, category="", chosen={}, least=None, most=None) if cleared else search
+    if "clear" in values:
+        return replace(search, category="", chosen={}, least=None, most=None)
+    return search.without(values["drop"]) if "drop" in values else search
 
 
 def _field(name: str) -> str:
@@ -187,7 +224,8 @@ def numbers(region: Region | None) -> str:
     return ",".join(f"{each:.4g}" for each in (region.x, region.y, region.width, region.height))
 
 
-def _price(text: str) -> float | None:
+def read_price(text: str) -> float | None:
+    """Return the price that a person typed, None for none; raises QueryError."""
     if not text.strip():
         return None
     try:

@@ -25,7 +25,13 @@ from werkzeug.wrappers import Response as Answer
 
 from index.labels.standing import Decision
 from index.service.accounts import Account, AccountError, Role, TooManyAttempts, WrongPassword
-from vision.errors import CatalogueBusy, CatalogueError, EncoderError, FindalikeError
+from vision.errors import (
+    CatalogueBusy,
+    CatalogueError,
+    EncoderError,
+    EncoderExchanged,
+    FindalikeError,
+)
 from webapp.gates import Full
 from webapp.services import services
 from webapp.staff.desk import Desk
@@ -140,6 +146,12 @@ def _ask_to_wait(_error: Exception) -> tuple[str, int]:
             "try again shortly."
         ),
     )
+
+
+@blueprint.errorhandler(EncoderExchanged)
+def _open_again(_error: Exception) -> tuple[str, int]:
+    services().renew(services().catalogue)
+    return _tell(503, gettext("The shop was brought up to date just now. Try again."))
 
 
 @blueprint.errorhandler(FindalikeError)

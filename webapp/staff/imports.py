@@ -124,7 +124,11 @@ def _check(token: str, file: str, name: str) -> Answer | Response:
 @blueprint.get("/imports/<int:number>")
 def preview(number: int) -> str:
     """Show what a feed would bring and what not, before anything is written."""
-    return render_template("staff/preview.html", job=_checked(number), gone=not _there(number))
+    job = _checked(number)
+    imported = _imports_of(job)
+    return render_template(
+        "staff/preview.html", job=job, gone=not _there(number), imported=imported[:1]
+    )
 
 
 @blueprint.post("/imports/<int:number>/commit")
@@ -140,11 +144,7 @@ def commit(number: int) -> Answer:
 def discard(number: int) -> Answer:
     """Throw away a feed that was looked at and is not wanted."""
     checked = _checked(number)
-    used = [
-        each for each in desk().jobs.latest(kinds=("import",), limit=10_000)
-        if each.args["upload"] == checked.args["upload"]
-    ]  # fmt: skip
-    if used:  # products may have their pictures there
+    if _imports_of(checked):  # products may have their pictures there
         raise FeedError(gettext("This feed was imported; its pictures are in use."))
     if not checked.over:
         desk().jobs.cancel(number)
@@ -159,6 +159,22 @@ def _checked(number: int) -> Job:
     if found.kind != "check":
         abort(404)
     return found
+
+
+def _imports_of(checked: Job) -> list[Job]:
+    """Return the jobs that imported, or are to import, a feed that was looked at."""
+    token = checked.args["upload"]
+    found = desk().jobs.latest(kinds=("import",), limit=10_000)
+    return [each for each in found if each.args["upload"] == token]
+
+
+@blueprint.app_template_filter()
+def named(text: str, job: Job) -> str:
+    """Return what is said of an uploaded feed with its name in place of where it lies."""
+    for folder in (services().catalogue.path, services().catalogue.path.resolve()):
+        for each in job.args.get("files", ()):
+            text = text.replace(str(folder / UPLOADS / job.args["upload"] / each), job.args["name"])
+    return text
 
 
 def _there(number: int) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import abort, flash, redirect, render_template, request
@@ -18,9 +17,10 @@ from index.labels.standing import Decision, product_labels
 from index.labels.taxonomies import stored_taxonomy
 from index.query import check_text
 from index.store.products import StoredProduct
-from vision.errors import QueryError
+from vision.errors import LabelError, QueryError
 from vision.taxonomy import CATEGORY
 from webapp.services import services
+from webapp.shop.searches import read_price
 from webapp.staff.access import blueprint, desk, me, note, note_decisions
 from webapp.uploads import read_photo
 
@@ -33,7 +33,23 @@ _CHOICES = 200  # values of an axis that a list offers
 @blueprint.get("/product")
 def product() -> str:
     """Show one product with all that can be done to it."""
-    stored = _stored(request.args.get("id", ""))
+    return _page(_stored(request.args.get("id", "")))
+
+
+@blueprint.post("/product")
+def save_product() -> Answer | tuple[str, int]:
+    """Write what was changed: texts and price into the feed's place, labels as decisions.
+
+    What cannot be written is shown again as it was typed, with what is wrong.
+    """
+    stored = _stored(request.form.get("id", ""))
+    try:
+        return _save(stored)
+    except (QueryError, LabelError) as error:
+        return _page(_stored(stored.product.product_id), request.form, gettext(str(error))), 400
+
+
+def _page(stored: StoredProduct, typed: Mapping[str, str] | None = None, wrong: str = "") -> str:
     taxonomy = desk().taxonomy()
     with services().catalogue.reading() as table:
         fixed = stored_taxonomy(table.connection) is not None
@@ -44,18 +60,19 @@ def product() -> str:
     return render_template(
         "staff/product.html", stored=stored, labels=labels, axes=values, fixed=fixed,
         categories=taxonomy.categories[:2000], texts=TEXTS, availabilities=AVAILABILITIES,
-        lines=lines,
+        lines=lines, typed=typed or {}, wrong=wrong,
     )  # fmt: skip
 
 
-@blueprint.post("/product")
-def save_product() -> Answer:
-    """Write what was changed: texts and price into the feed's place, labels as decisions."""
-    stored = _stored(request.form.get("id", ""))
+def _save(stored: StoredProduct) -> Answer:
     product_id = stored.product.product_id
     values = {name: request.form[name] for name in TEXTS if name in request.form}
     before = vars(stored.feed)
-    read: dict[str, Callable[[str], Any]] = {"price": _price, "currency": _currency, "url": _link}
+    read: dict[str, Callable[[str], Any]] = {
+        "price": read_price,
+        "currency": _currency,
+        "url": _link,
+    }
     changed = {name: read.get(name, _text)(text) for name, text in values.items()}
     changed = {name: value for name, value in changed.items() if value != before[name]}
     decisions = _decisions(stored)
@@ -97,7 +114,7 @@ def add_pictures() -> Answer:
     """Add a picture."""
     service = services()
     product_id = _stored(request.form.get("id", "")).product.product_id
-    photo = read_photo(request, service.sandbox)
+    photo = read_photo(request, service.decode)
     if photo is None:
         raise QueryError(gettext("Choose a picture first."))
     added = service.gate.run(lambda: add_picture(service.catalogue, product_id, photo))
@@ -127,12 +144,18 @@ def change_pictures() -> Answer:
 
 
 @blueprint.get("/product/merge")
-def choose_merge() -> str:
+def choose_merge() -> Answer | str:
     """Show two products side by side, to choose which of them stays."""
     first = _stored(request.args.get("id", ""))
-    other = _stored(request.args.get("other", "").strip())
-    if first.key == other.key:
-        raise QueryError(gettext("These are one product already; choose another one."))
+    wanted = request.args.get("other", "").strip()
+    other = services().product(wanted)
+    if other is None or first.key == other.key:
+        flash(
+            gettext("No product has the number %(id)s.", id=wanted)
+            if other is None
+            else gettext("These are one product already; choose another one.")
+        )
+        return _show(first.product.product_id)
     return render_template("staff/merge.html", pair=((first, other), (other, first)))
 
 
@@ -180,18 +203,6 @@ def _text(text: str) -> str:
     if len(text) > _LONGEST:
         raise QueryError(gettext("This text is too long."))
     return text.replace("\r\n", "\n").strip()
-
-
-def _price(text: str) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        price = float(text.replace(",", "."))
-    except ValueError:
-        price = math.nan
-    if not math.isfinite(price) or price < 0:
-        raise QueryError(gettext("A price is a number such as 19.99."))
-    return price
 
 
 def _currency(text: str) -> str:

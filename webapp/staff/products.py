@@ -50,7 +50,7 @@ def products() -> str:
 def products_by_photo() -> str | Response:
     """List the products that look most like a photo."""
     service = services()
-    photo = read_photo(request, service.sandbox)
+    photo = read_photo(request, service.decode)
     if photo is None:
         return Response(status=303, headers={"Location": "/staff/products"})
     query = Query(photo=photo, k=_SIMILAR)

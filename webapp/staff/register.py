@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from flask import Flask
-from flask_babel import format_datetime, format_decimal
+from flask_babel import format_datetime, format_decimal, get_locale
 from markupsafe import Markup
 
 from webapp.staff import access, admin, dashboard, imports, jobs, product, products, review
 
 MODULES = (access, admin, dashboard, imports, jobs, product, products, review)  # have the routes
+_ENGLISH = "d MMM y, HH:mm"  # the same for readers of all countries
 
 
 def register(app: Flask) -> None:
@@ -23,14 +24,16 @@ def register(app: Flask) -> None:
 def moment(seconds: float) -> Markup:
     """Return a point in time as the language writes it, exact for programs."""
     then = datetime.fromtimestamp(seconds, UTC)
-    text = format_datetime(then.astimezone(), "short", rebase=False)
+    pattern = "short" if get_locale().language != "en" else _ENGLISH
+    text = format_datetime(then.astimezone(), pattern, rebase=False)
     return Markup('<time datetime="{}">{}</time>').format(then.isoformat(timespec="seconds"), text)
 
 
 @access.blueprint.app_template_filter()
 def percent(share: float) -> str:
     """Return a share, 0 to 1, in percent."""
-    return f"{100 * share:.0f} %" if share >= 0.1 or not share else f"{100 * share:.1f} %"
+    digits = 0 if share >= 0.1 or not share else 1
+    return f"{100 * share:.{digits}f}\u00a0%"  # not broken before the sign
 
 
 @access.blueprint.app_template_filter()

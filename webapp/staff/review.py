@@ -10,9 +10,9 @@ from flask import url_for as url
 from flask_babel import gettext, ngettext
 from werkzeug.wrappers import Response as Answer
 
-from index.labels.categorising import Reason, explain_category
+from index.labels.categorising import explain_category
 from index.labels.deciding import decide, undo
-from index.labels.reasons import product_reasons
+from index.labels.reasons import Reason, product_reasons
 from index.labels.recent import recent_values
 from index.labels.review import Question, queue, queue_length
 from index.labels.sheets import resolve
@@ -116,8 +116,13 @@ def _decision(product_id: str, axis: str, action: str, value: str) -> Decision:
 
 
 def _resolved(value: str, axis: str) -> str:
-    """Return the value that was meant: the last name of a category is enough where unique."""
-    return resolve(value, axis, desk().taxonomy())
+    """Return the value that was meant: the last name of a category is enough, "mug" for "Mugs"."""
+    taxonomy = desk().taxonomy()
+    found = resolve(value, axis, taxonomy)
+    if found in values_of(taxonomy, axis):
+        return found
+    many = [resolve(value.strip() + ending, axis, taxonomy) for ending in ("s", "es")]
+    return next((each for each in many if each in values_of(taxonomy, axis)), found)
 
 
 @blueprint.post("/review/undo")
@@ -182,11 +187,11 @@ def _cards(
     seen = set(seen)
     axis = request.args.get("axis", default)
     taxonomy = desk().taxonomy()
-    with catalogue.reading() as table:
-        open_ = 0 if seen else queue_length(table)
-        recent = recent_values(table.connection, me().name, _KEYS)
     axes = ((CATEGORY,) if taxonomy.categories else ()) + tuple(taxonomy.axes)
     axis = axis if axis in axes else default
+    with catalogue.reading() as table:
+        open_ = 0 if seen else queue_length(table, axis or None)
+        recent = recent_values(table.connection, me().name, _KEYS)
     asked = queue(catalogue, count + len(seen), axis=axis or None)
     asked = [each for each in asked if f"{each.stored.key}:{each.axis}" not in seen][:count]
     why: dict[tuple[int, str], tuple[Reason, ...]] = {}

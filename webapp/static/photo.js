@@ -2,7 +2,7 @@
 
 const LONG_SIDE = 1600; // pixels; the shop looks at no more
 const SMALL = 300_000; // bytes; not worth making smaller
-const KEY = "photo";
+const KEPT = 4; // photos that a tab remembers
 
 // Return what to send for a file that was chosen, and whether this browser can show it.
 export async function prepare(file) {
@@ -27,35 +27,38 @@ export async function prepare(file) {
   return { blob: blob && blob.size < file.size ? blob : file, visible: true };
 }
 
-// Return the picture that an image element shows, turned by a quarter, as a JPEG.
-export function turned(image, right) {
+// Return the picture that an image element shows, turned clockwise by quarters, as a JPEG.
+export async function turned(image, quarters) {
+  await image.decode();
   const { naturalWidth: width, naturalHeight: height } = image;
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [height, width];
+  [canvas.width, canvas.height] = quarters % 2 ? [height, width] : [width, height];
   const pen = canvas.getContext("2d");
-  pen.translate(right ? height : 0, right ? 0 : width);
-  pen.rotate(((right ? 1 : -1) * Math.PI) / 2);
-  pen.drawImage(image, 0, 0);
+  pen.translate(canvas.width / 2, canvas.height / 2);
+  pen.rotate((quarters * Math.PI) / 2);
+  pen.drawImage(image, -width / 2, -height / 2);
   return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
 }
 
-// Keep the photo in this tab, so that going back to a search finds it again.
+// Keep a photo in this tab, so that going back to a search finds it again; return its place.
 export function remember(blob) {
+  const place = 1 + Number(sessionStorage.getItem("photos"));
+  sessionStorage.setItem("photos", place);
+  sessionStorage.removeItem(`photo${place - KEPT}`);
   const reader = new FileReader();
   reader.onload = () => {
     try {
-      sessionStorage.setItem(KEY, reader.result);
-    } catch {
-      sessionStorage.removeItem(KEY); // no room: going back then starts anew
-    }
+      sessionStorage.setItem(`photo${place}`, reader.result);
+    } catch { /* no room: going back then starts anew */ }
   };
   reader.readAsDataURL(blob);
+  return place;
 }
 
-export const forget = () => sessionStorage.removeItem(KEY);
+export const forget = () => sessionStorage.clear();
 
-export function recall() {
-  const [, kind, text] = /^data:([^;,]*);base64,(.*)$/.exec(sessionStorage.getItem(KEY) ?? "") ?? [];
+export function recall(place) {
+  const [, kind, text] = /^data:([^;,]*);base64,(.*)$/.exec(sessionStorage.getItem(`photo${place}`) ?? "") ?? [];
   if (!text) return null;
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   return new Blob([bytes], { type: kind });

@@ -107,13 +107,15 @@ function later(work, failed) {
   saving = saving.then(work).catch((error) => {
     failed?.();
     $("failed").hidden = false;
-    $("failed").textContent = `${list.dataset.failed} ${error.message}`;
+    const said = error instanceof TypeError ? "" : error.message; // the browser's own words help nobody
+    $("failed").textContent = `${list.dataset.failed} ${said}`;
     show();
   }).finally(() => (waiting -= 1));
 }
 
 function undo() {
   const form = $("undo");
+  if (!form) return; // who may only look
   const article = decided.pop();
   later(() => send(form.getAttribute("action"), new FormData(form)).then(() => article || location.reload()));
   if (!article) return;

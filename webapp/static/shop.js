@@ -12,13 +12,19 @@ const WHOLE = "0,0,1,1"; // as a region: the shop shall not look for a part
 const wide = matchMedia("(min-width: 60rem)");
 
 let photo = null; // what is sent in place of the file, a Blob
+let place = 0; // where this tab remembers it, 0: nowhere
 let visible = true; // whether this browser can show it
 let running = null; // the AbortController of the search under way
 let filtersOpen = wide.matches;
 
 const box = new Box(image.parentElement, form.dataset.part, (value) => {
   setRegion(value);
-  search();
+  if (value) $("parts").value = "drawn";
+  else {
+    drawing(false);
+    $("crop").focus({ preventScroll: true });
+  }
+  search({ keepPlace: true });
 });
 
 // --- searching ------------------------------------------------------------------------------
@@ -34,28 +40,47 @@ async function search({ submitter, fields, keepPlace = false } = {}) {
     data.set("photo", photo, "photo");
     if (!visible) data.set("preview", "1");
   }
+  if (photo?.size > Number(form.dataset.most)) return fail(form.dataset.large);
   found.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(form.action, {
       method: "POST", body: data, headers: { "X-Requested-With": "fetch" }, signal: control.signal,
     });
-    show(await answer.text(), answer.ok);
-    if (data.has("pick") || !data.get("region")) follow();
+    const text = await answer.text();
+    if (!answer.headers.get("Content-Type")?.startsWith("text/html")) throw new Error(text); // a proxy's
+    show(text, answer.ok, submitter);
+    if (data.get("turn") === "upright") await uprighted();
+    else if (data.has("pick") || !data.get("region")) follow();
     if (answer.ok) note(answer.headers.get("X-Address"), data, keepPlace);
   } catch (error) {
     if (error.name === "AbortError") return;
-    show(`<section id="results" class="results"><header class="verdict failed"><h2 id="verdict" role="alert"></h2></header></section>`, false);
-    $("verdict").textContent = form.dataset.failed;
+    fail(form.dataset.failed, () => search({ submitter, fields, keepPlace }));
   }
   found.setAttribute("aria-busy", "false");
 }
 
-function show(html, whole) {
+// Say above what was found before that nothing came; `again` is what a button tries.
+function fail(text, again) {
+  const said = $("failed").content.cloneNode(true).firstElementChild;
+  said.querySelector("p").textContent = text;
+  const button = said.querySelector("button");
+  button.hidden = !again;
+  button.addEventListener("click", again);
+  $("results").querySelector(".unsent")?.remove();
+  $("results").prepend(said);
+  found.setAttribute("aria-busy", "false");
+}
+
+function show(html, whole, submitter) {
   const first = !main.classList.contains("asked");
   const before = document.activeElement;
+  const inside = found.contains(before);
   const name = before?.name && CSS.escape(before.name);
+  const cards = submitter?.name === "shown" ? found.querySelectorAll(".card").length : 0;
+  const opened = new Map([...found.querySelectorAll("details[data-name]")].map((each) => [each.dataset.name, each.open]));
   if (whole) {
     found.innerHTML = html;
+    for (const each of found.querySelectorAll("details[data-name]")) each.open = opened.get(each.dataset.name) ?? each.open;
   } else {
     $("results")?.remove(); // filters stay as they are
     found.insertAdjacentHTML("beforeend", html);
@@ -64,7 +89,9 @@ function show(html, whole) {
   settle();
   // The same control as before, if it is still there.
   const again = before?.id ? $(before.id) : name && document.querySelector(`[name="${name}"][value="${CSS.escape(before.value)}"]`);
-  if (again && again !== document.activeElement && !again.hidden) again.focus({ preventScroll: true });
+  if (cards) found.querySelectorAll(".card .open")[cards]?.focus({ preventScroll: true });
+  else if (again && !again.hidden) again.focus({ preventScroll: true });
+  else if (inside) $("verdict").focus({ preventScroll: true });
   const preview = $("preview");
   if (preview) {
     image.src = preview.src;
@@ -113,11 +140,9 @@ function settle() {
 // Write into the address bar what can be shared, into the history what brings it back.
 function note(address, data, keepPlace) {
   const fields = [...data].filter(([, value]) => typeof value === "string" && value.length < 2000);
-  const state = { photo: Boolean(photo), fields };
-  const here = location.pathname + location.search;
-  const there = address ?? "/";
-  if (keepPlace || (here === there && history.state)) history.replaceState(state, "", there);
-  else history.pushState(state, "", there);
+  const state = { place: photo ? place : 0, fields };
+  const same = JSON.stringify(state) === JSON.stringify(history.state);
+  history[keepPlace || same ? "replaceState" : "pushState"](state, "", address ?? "/");
 }
 
 function toForm(fields) {
@@ -137,10 +162,22 @@ async function choose(file) {
 
 // Search with a photo that is new to the shop.
 async function took() {
-  remember(photo);
+  place = remember(photo);
   for (const name of ["like", "kept", "example"]) $(name).value = "";
   present();
   await search();
+}
+
+// Turn the photo here as the shop has turned it, which needs no other search.
+async function uprighted() {
+  const quarters = Number($("results").dataset.turned ?? 0);
+  if (!quarters) return;
+  if (visible) photo = await turned(image, quarters);
+  visible = true;
+  place = remember(photo);
+  for (const name of ["kept", "example"]) $(name).value = "";
+  $("photo64")?.remove();
+  present();
 }
 
 function present(region) {
@@ -182,7 +219,7 @@ $("parts").addEventListener("change", part); // and the form's own listener sear
 for (const each of document.querySelectorAll('[name="turn"]'))
   each.addEventListener("click", async (event) => {
     event.preventDefault();
-    photo = await turned(image, each.value === "right");
+    photo = await turned(image, each.value === "right" ? 1 : 3);
     visible = true;
     await took();
   });
@@ -233,13 +270,31 @@ addEventListener("paste", (event) => {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (event.submitter?.name === "clear")
+  const { name, value } = event.submitter ?? {};
+  if (name === "clear")
     for (const each of found.querySelectorAll("input")) {
       if (each.type === "number") each.value = "";
       else each.checked = each.type === "radio" && each.value === "";
     }
+  if (name === "drop" && value === "words") $("words").value = "";
+  if (name === "drop" && value === "photo") return takeAway();
   search({ submitter: event.submitter });
 });
+
+// Go on with words and filters only, or from the start where there are none.
+function takeAway() {
+  photo = null;
+  for (const each of ["kept", "example", "region"]) $(each).value = "";
+  $("photo64")?.remove();
+  image.removeAttribute("src");
+  $("stage").hidden = true;
+  drawing(false);
+  box.show(null);
+  tools(false);
+  const left = [...new FormData(form)].some(([name, value]) => value && typeof value === "string" && name !== "part");
+  if (left) search();
+  else location.href = form.action;
+}
 
 document.addEventListener("change", (event) => {
   const { target } = event;
@@ -248,22 +303,42 @@ document.addEventListener("change", (event) => {
 
 // --- coming back ----------------------------------------------------------------------------
 
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => {
+  running?.abort(); // else its answer would be written into the wrong place of the history
+  location.reload();
+});
 document.querySelector(".brand").addEventListener("click", forget); // a fresh start
+
+// Another language is another page, which shall show the same search.
+for (const link of document.querySelectorAll(".top [hreflang]"))
+  link.addEventListener("click", () => {
+    const there = new URL(location.href);
+    there.searchParams.set("lang", link.lang);
+    link.href = there;
+    if (history.state) sessionStorage.setItem("search", JSON.stringify(history.state));
+  });
+
+function resumed() {
+  const state = sessionStorage.getItem("search");
+  sessionStorage.removeItem("search");
+  return history.state ?? JSON.parse(state);
+}
 
 function start() {
   settle();
   $("parts").options[0].remove(); // what it says is for pages without script
-  const blob = history.state?.photo ? recall() : null;
+  const state = resumed();
+  const blob = state?.place ? recall(state.place) : null;
   const region = readRegion($("region").value);
   if (blob) {
     photo = blob;
-    const { fields } = history.state;
+    place = state.place;
+    const { fields } = state;
     const known = new Map(fields);
     if ($("words")) $("words").value = known.get("words") ?? "";
     const was = readRegion(known.get("region"));
     present(was);
-    search({ fields: fields.filter(([name]) => name !== "share"), keepPlace: true });
+    search({ fields: fields.filter(([name]) => !["share", "turn"].includes(name)), keepPlace: true });
   } else if (!$("stage").hidden) {
     drawing(Boolean(region));
     tools(true);

@@ -53,23 +53,32 @@ def demo(path: Path, port: int, serves: bool | None) -> None:
         )
         print_demo(path, asked, answers)
         if sys.stdout.isatty() if serves is None else serves:
+            click.echo(f"\n{_staff(catalogue, path)}")
             _open_shop(catalogue, [SAMPLE / row["query_image"] for row in asked], port)
 
 
+def _staff(catalogue: Catalogue, path: Path) -> str:
+    """Return how to log in to the staff pages; the first time, an account is made for it."""
+    from index.service.accounts import Accounts
+
+    accounts, password = Accounts(catalogue.engine), secrets.token_urlsafe(9)
+    if any(each.name == _STAFF for each in accounts.all()):
+        return (
+            f"Staff pages: /staff/ as {_STAFF}, with the password of the first time. For another: "
+            f"findalike users password {_STAFF} --catalogue {path}"
+        )
+    accounts.add(_STAFF, password, "admin")
+    return f"Staff pages: /staff/ as {_STAFF} with the password {password} (shown this once)"
+
+
 def _open_shop(catalogue: Catalogue, photos: list[Path], port: int) -> None:
-    """Serve the shop until Ctrl-C, with photos to try and an account for the staff pages."""
-    from index.service.accounts import AccountError, Accounts
+    """Serve the shop until Ctrl-C, with photos to try."""
     from webapp.services import Config
     from webapp.terminal.serving import run, shop_of
 
-    accounts, password = Accounts(catalogue.engine), secrets.token_urlsafe(9)
-    try:
-        accounts.add(_STAFF, password, "admin")
-    except AccountError:  # of an earlier demo
-        accounts.set_password(_STAFF, password)
     config = Config(shop_name="findalike demo", examples=tuple(photos))
     with shop_of(catalogue, config) as app:
-        click.echo(f"\nThe shop is open until Ctrl-C. Staff: /staff/ as {_STAFF}, {password}")
+        click.echo("The shop is open until Ctrl-C:")
         run(app, "127.0.0.1", port)
 
 
@@ -82,11 +91,11 @@ def sample_photos() -> list[dict[str, str]]:
 
 
 def _keep_out(catalogue: Catalogue, path: Path) -> None:
-    """Raise ClickException for a catalogue that holds anything but the sample."""
+    """Raise ClickException for a catalogue that is not the demo's, whatever was imported there."""
     ids = [row["product_id"] for row in _rows("products.csv")]
     with catalogue.reading() as table:
         sample = len(table.keys(ids))
-    if catalogue.info()["products"] != sample:
+    if catalogue.info()["products"] > sample < len(ids) / 2:
         raise click.ClickException(
             f"{path} holds products of your own; name a new folder with --catalogue."
         )

@@ -1,4 +1,5 @@
-"""The subcommands that change a catalogue's encoder: finetune makes one, reembed puts it in."""
+"""The subcommands about a catalogue's encoder: finetune makes one, reembed puts it in, quicken
+finds the fastest way to compute it."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from webapp.terminal.command import (
 
 if TYPE_CHECKING:
     from index.changes.finetuning import Finetuned
+    from vision.choice import Choice
     from vision.learning.finetune import Epoch
 
 _STAGES = {
@@ -172,4 +174,42 @@ def reembed(path: Path, spec: str, as_json: bool) -> None:
         click.echo(f"The catalogue has this encoder already: {done.spec}")
 
 
-COMMANDS = (finetune, reembed)
+@click.command(short_help="Find the fastest way to compute the encoder here.")
+@with_catalogue
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; see docs/encoders.md.")
+def quicken(path: Path, as_json: bool) -> None:
+    """Try the ways to compute the encoder on the catalogue's pictures, and keep to the fastest.
+
+    Only a way whose embeddings agree with the plain one is taken. Takes a minute or two, once for
+    each machine; servers use it from their next start. More ways: pip install findalike[openvino]
+    """
+    with open_catalogue(path) as catalogue:
+        from index.changes.choosing import choose_backend
+
+        choice = choose_backend(catalogue, lambda name: click.echo(f"Trying {name}.", err=True))
+    if as_json:
+        print_json(choice.as_dict())
+    else:
+        _print_choice(choice)
+
+
+def _print_choice(choice: Choice) -> None:
+    """Show what every backend did and which is used, as a table."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("backend", "pictures/s of a core", "query ms", "cosine", "least", "recall@10", ""):
+        table.add_column(name, justify="left" if name in ("backend", "") else "right")
+    for each in choice.trials:
+        measured = (
+            f"{each.speed:.1f}", f"{each.pair:.1f}", f"{each.cosine:.5f}", f"{each.least:.5f}",
+            f"{each.recall:.4f}",
+        )  # fmt: skip
+        said = "is used" if each.backend == choice.backend else each.refused
+        table.add_row(each.backend, *(measured if each.speed else ("-",) * 5), escape(said))
+    Console(highlight=False).print(table)
+
+
+COMMANDS = (finetune, reembed, quicken)

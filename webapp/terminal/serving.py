@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _THREADS = 32  # requests at once: those that search, those that wait to, and as many others
 _CONNECTIONS = 1000  # open at once: slow clients hold a connection, but no thread
+_FILES = 4 * _CONNECTIONS  # open at once, at most
 _M_ARENA_MAX = -8  # of glibc's mallopt
 _IDLE = 30  # seconds without a byte until a connection is closed
 
@@ -49,6 +50,10 @@ _IDLE = 30  # seconds without a byte until a connection is closed
 )
 @click.option("--closed", is_flag=True, help="Searching through the API needs a key.")
 @click.option("--log-words", is_flag=True, help="Write the words of searches into the log.")
+@click.option(
+    "--keep-missed", is_flag=True,
+    help="Keep small copies of photos that nothing was found for, for the staff.",
+)  # fmt: skip
 @click.option("--debug", is_flag=True, help="For development: errors in full, pages read anew.")
 def serve(
     path: Path,
@@ -60,6 +65,7 @@ def serve(
     keep_hours: float,
     closed: bool,
     log_words: bool,
+    keep_missed: bool,
     debug: bool,
 ) -> None:
     """Serve the shopper's pages until stopped with Ctrl-C or SIGTERM."""  # fmt: skip
@@ -75,6 +81,7 @@ def serve(
             https=proxy is not None,
             open_search=not closed,
             log_words=log_words,
+            keep_missed=keep_missed,
         )
         with shop_of(catalogue, config) as app:
             if debug:
@@ -92,10 +99,20 @@ def shop_of(catalogue: Catalogue, config: Config) -> Iterator[Flask]:
     app = create_app(catalogue, replace(config, secret_key=_secret(catalogue.path / "secret.key")))
     service = app.extensions["findalike"]
     try:
+        share_heaps()
         service.warm()
         yield app
     finally:
         service.close()
+
+
+def share_heaps() -> None:
+    """Let threads share their memory; must come before they begin.
+
+    glibc gives each thread a heap of its own, and keeps in it what the thread once used.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 3)
 
 
 def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
@@ -108,10 +125,8 @@ def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
 
     from webapp.logs import write_json_lines
 
-    # glibc gives each thread a heap of its own, which here keeps 150 MB that nobody uses again.
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 3)
     write_json_lines()
+    _allow_files()
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     trusted = {} if proxy is None else {
         "trusted_proxy": proxy,
@@ -127,7 +142,9 @@ def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
             backlog=1024,
             channel_timeout=_IDLE,
             cleanup_interval=10,
-            max_request_body_size=app.config["MAX_CONTENT_LENGTH"],
+            # What is a little over the limit is taken in, so that the app can say so; a
+            # connection that is cut off while it sends seldom reads why.
+            max_request_body_size=3 * app.config["MAX_CONTENT_LENGTH"],
             max_request_header_size=32 * 1024,
             asyncore_use_poll=True,
             ident="findalike",
@@ -139,10 +156,21 @@ def run(app: Flask, host: str, port: int, proxy: str | None = None) -> None:
             f"{host}:{port} cannot be listened on ({error.strerror}). Try another --port."
         ) from error
     signal.signal(signal.SIGTERM, _stop)
-    click.echo(f"http://{_shown(host)}:{server.effective_port}/")
+    address = f"http://{_shown(host)}:{server.effective_port}"
+    click.echo(f"{address}/ (staff: /staff/, programs: /api/docs)")
     sys.stdout.flush()
     server.run()
     server.close()
+
+
+def _allow_files() -> None:
+    """Let the process open as many files as connections need: a long body is a file until read."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not everywhere
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

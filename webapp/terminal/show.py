@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.color import Color
@@ -148,6 +148,10 @@ def print_answer(answer: Answer, catalogue: Catalogue, pictures: bool = False) -
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     console.print(_VERDICTS[answer.verdict])
+    if answer.left_out:
+        console.print("A product that the conditions leave out looks more like it.")
+    if answer.unknown:
+        console.print(f"No product is described by: {', '.join(answer.unknown)}.", markup=False)
     console.print(table)
 
 
@@ -201,12 +205,41 @@ def print_info(catalogue: Catalogue, as_json: bool) -> None:
         ("database", facts["database"]),
         ("products", f"{facts['products']}, with {count(facts['pictures'], 'picture')}"),
         ("encoder", f"{facts['encoder']} (fingerprint {facts['fingerprint'][:12]})"),
-        ("index", f"exact inner product, {facts['index_bytes'] / 2**20:.1f} MB"),
+        ("computed with", _computed(facts["backend"])),
+        ("index", _index(facts)),
         ("colour counts", "-" if weight is None else f"{weight:.0%} beside the embedding"),
         ("verdicts calibrated", sure),
     ):
         table.add_row(name, escape(str(value)))
     console.print(table)
+
+
+def _index(facts: dict[str, Any]) -> str:
+    from index.vectors import AUTO, Measured
+
+    if facts["index"] is None:
+        return "not built yet"
+    measured, wanted = Measured(**facts["index"]), facts["index_choice"]["kind"]
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(measured.time))
+    return (
+        f"{measured.in_words()}; {'chosen by size' if wanted == AUTO else 'chosen by you'}, "
+        f"{facts['index_bytes'] / 2**20:.1f} MB, measured {when}"
+    )
+
+
+def _computed(choice: dict[str, Any] | None) -> str:
+    """Say how the encoder is computed, and how far off that is."""
+    if choice is None:
+        return "what agrees when it is loaded; findalike quicken finds the fastest way"
+    if choice["unfit"]:
+        return f"what agrees when it is loaded: {choice['unfit']}. Run findalike quicken again"
+    trials = {each["backend"]: each for each in choice["trials"]}
+    mine, reference = trials[choice["backend"]], choice["trials"][0]
+    return (
+        f"{mine['backend']}, {mine['speed'] / reference['speed']:.1f} times the speed of "
+        f"{reference['backend']} (cosine {mine['cosine']:.5f}, recall@10 {mine['recall']:.3f}, "
+        f"on {choice['pictures']} pictures)"
+    )
 
 
 def print_problems(
