@@ -44,8 +44,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# hnswlib and usearch, which findalike is compared with, are built here where a compiler is.
 bench: $(READY)
-	$(BIN)/python benchmarks/bench_search.py
+	-$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
+	$(BIN)/python benchmarks/bench_start.py
+	$(BIN)/python benchmarks/bench_encode.py --rounds 2
+	$(BIN)/python benchmarks/bench_index.py $$($(BIN)/python -c 'import hnswlib, usearch' 2>/dev/null || echo --without hnswlib usearch)
+	$(BIN)/python benchmarks/bench_search.py --sizes 10000 100000
+	$(BIN)/python benchmarks/bench_serving.py --quicken --seconds 3 --rounds 1
 	$(BIN)/python benchmarks/bench_feeds.py 100000
 	$(BIN)/python benchmarks/bench_builtin.py $(DATA)
 	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_decode.py

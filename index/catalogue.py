@@ -18,13 +18,12 @@ from index.changes.adding import (
     DEFAULT_OPTIONS,
     AddOptions,
     AddReport,
-    Progress,
     add_products,
     ignore,
-    silent,
 )
 from index.feeds import Reject
 from index.labels.heads import HeadShelf
+from index.progress import Progress, silent
 from index.query import Answer, Query
 from index.search.calibration import Calibration, learn_space, learn_verdicts
 from index.search.live import (

@@ -6,6 +6,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tiny
@@ -122,3 +123,22 @@ def test_a_decoded_photo_is_measured_and_a_bad_one_counted(app: Flask) -> None:
     lines = service(app).metrics.text().decode().splitlines()
     assert 'findalike_stage_seconds_count{stage="decode"} 1.0' in lines
     assert 'findalike_rejected_total{reason="picture"} 1.0' in lines
+
+
+def test_turns_are_taken_one_after_the_other() -> None:
+    gate = Gate(2, 5, patience=0.2)
+    with gate.turn(), gate.turn(), ThreadPoolExecutor(1) as other:
+        third = other.submit(_take, gate)
+        while not gate.waiting:
+            assert not third.done()
+        with pytest.raises(Full):
+            third.result()
+        assert gate.waiting == 0
+    with gate.turn(), gate.turn():  # both were given back
+        assert gate.run(lambda: 1) == 1
+    gate.close()
+
+
+def _take(gate: Gate) -> None:
+    with gate.turn():
+        pass

@@ -40,6 +40,10 @@ class Gate:
 
     def __init__(self, working: int, waiting: int, patience: float = 5.0) -> None:
         self._threads = ThreadPoolExecutor(working, thread_name_prefix="search")
+        # One core is left to what has no turn: reading requests, decoding, writing answers.
+        self._turns = threading.BoundedSemaphore(working - 1 if working > 2 else working)
+        self._guard = threading.Lock()
+        self._queued = 0
         self._places = threading.BoundedSemaphore(working + waiting)
         self._patience = patience
 
@@ -52,6 +56,25 @@ class Gate:
             yield
         finally:
             self._places.release()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold one of a few turns to compute; raises Full where none came in ``patience`` s.
+
+        What is computed beside the search counts too: the more threads want Python's lock, the
+        longer each waits for it after every step that lets go of it (docs/reliability.md).
+        """
+        with self._guard:
+            self._queued += 1
+        came = self._turns.acquire(timeout=self._patience)
+        with self._guard:
+            self._queued -= 1
+        if not came:
+            raise Full(5)
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def run(self, work: Callable[[], R]) -> R:
         """Return what ``work`` returns; raises Full where it did not begin in ``patience`` s."""
@@ -74,8 +97,8 @@ class Gate:
 
     @property
     def waiting(self) -> int:
-        """Return how many pieces of work wait for a thread at the moment."""
-        return self._threads._work_queue.qsize()
+        """Return how many wait for their turn, or pieces of work for a thread, at the moment."""
+        return self._queued + self._threads._work_queue.qsize()
 
     def close(self) -> None:
         """End the threads when they have finished."""

@@ -2,8 +2,9 @@
 
 Decoders and the encoder have a thread for each core. They do not fight over them, because none
 waits for another within its work: while a batch is embedded or committed the decoders go on, until
-what is ready would fill four batches, and then the encoder has all cores. One batch is embedded and
-not yet committed at any time, so that this is all that a killed process has done in vain.
+what is ready would fill four batches, and then the encoder has all cores. Half a batch is embedded
+and committed while the next half is embedded: a killed process has embedded at most one batch in
+vain, and the encoder waits neither for the disk nor for the last picture of a half.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index.feeds import FeedItem, Reject, Staged, read_bytes, stage
+from index.progress import Progress
 from index.store.products import ProductTable
 from index.store.writing import Change
 from vision.batches import Picture, ahead, decode
@@ -26,12 +29,7 @@ from vision.images import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from index.catalogue import Catalogue
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
-
-
-def silent(_stage: str, _done: int, _total: int) -> None:
-    """Take no notice of progress."""
+    from vision.encoder import Encoder
 
 
 def ignore(_reject: Reject) -> None:
@@ -76,6 +74,18 @@ class _Work:
     decoded: list[Picture] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Products on their way, and their ``fresh`` pictures by SHA-256 with what becomes of them.
+
+    ``vectors`` are (len(fresh), d) float32, in the same order.
+    """
+
+    works: list[_Work]
+    fresh: dict[str, Picture]
+    vectors: Future[np.ndarray]
+
+
 def add_products(
     catalogue: Catalogue,
     sources: Sequence[str | Path],
@@ -90,15 +100,30 @@ def add_products(
         report.passed_over += 1
         reject(rejected)
 
-    with _stage(sources, options, pass_over, progress) as staged:
-        done, size = 0, catalogue.encoder.batch
+    done = 0
+
+    def finish(batch: _Batch) -> None:
+        nonlocal done
+        for rejected in (each for work in batch.works for each in work.rejects):
+            pass_over(rejected)
+        _commit(catalogue, batch, report)
+        done += sum(len(work.item.images) for work in batch.works)
+        progress("add", done, staged.images)
+
+    size = max(1, catalogue.encoder.batch // 2)
+    with (
+        _stage(sources, options, pass_over, progress) as staged,
+        ThreadPoolExecutor(2, thread_name_prefix="embed") as embedder,
+    ):
         progress("add", 0, staged.images)
-        for batch in _batches(_prepared(catalogue, staged, options), size):
-            for rejected in (each for work in batch for each in work.rejects):
-                pass_over(rejected)
-            _commit(catalogue, batch, report, size)
-            done += sum(len(work.item.images) for work in batch)
-            progress("add", done, staged.images)
+        waiting: _Batch | None = None
+        for works in _batches(_prepared(catalogue, staged, options), size):
+            batch = _embed(catalogue, works, waiting, embedder)
+            if waiting is not None:
+                finish(waiting)
+            waiting = batch
+        if waiting is not None:
+            finish(waiting)
     return report
 
 
@@ -205,33 +230,42 @@ def _runs(works: Iterable[_Work], size: int) -> Iterator[list[_Work]]:
         yield run
 
 
-def _commit(catalogue: Catalogue, batch: Sequence[_Work], report: AddReport, size: int) -> None:
-    """Embed a batch's new pictures and write it in one transaction; count it once it is in."""
-    fingerprint = catalogue.fingerprint
-    fresh = {picture.sha256: picture for work in batch for picture in work.decoded}
+def _embed(
+    catalogue: Catalogue, works: list[_Work], before: _Batch | None, embedder: ThreadPoolExecutor
+) -> _Batch:
+    """Have a batch's new pictures embedded, each once, those of the batch before left out."""
+    fresh = {picture.sha256: picture for work in works for picture in work.decoded}
+    with catalogue.reading() as table:
+        known = table.known_images(fresh, catalogue.fingerprint)
+    for sha256 in known.union(before.fresh if before is not None else ()):
+        fresh.pop(sha256, None)
+    return _Batch(works, fresh, embedder.submit(_vectors, catalogue.encoder, [*fresh.values()]))
+
+
+def _vectors(encoder: Encoder, pictures: list[Picture]) -> np.ndarray:
+    size = encoder.batch
+    runs = [pictures[at : at + size] for at in range(0, len(pictures), size)]
+    rows = [encoder.encode_pixels(np.stack([each.pixels for each in run])) for run in runs]
+    return np.concatenate(rows) if rows else np.empty((0, encoder.dim), dtype=np.float32)
+
+
+def _commit(catalogue: Catalogue, batch: _Batch, report: AddReport) -> None:
+    """Write a batch in one transaction; count it once it is in."""
     count = AddReport()
     with catalogue.reading() as table:
-        for known in table.known_images(fresh, fingerprint):
-            del fresh[known]  # another batch has brought the same bytes
-        changes = list(_changes(table, batch, count))
-    pictures = list(fresh.values())
-    if not changes and not pictures:
-        report.unchanged += count.unchanged
-        return
-    vectors = [
-        catalogue.encoder.encode_pixels(np.stack([each.pixels for each in pictures[i : i + size]]))
-        for i in range(0, len(pictures), size)
-    ]
-    with catalogue.changing() as table:
-        generation = table.next_generation()
-        if pictures:
-            table.add_images(pictures, np.concatenate(vectors), fingerprint)
-        table.put(changes, generation)
+        changes = list(_changes(table, batch.works, count))
+    vectors = batch.vectors.result()
+    if changes or batch.fresh:
+        with catalogue.changing() as table:
+            generation = table.next_generation()
+            if batch.fresh:
+                table.add_images([*batch.fresh.values()], vectors, catalogue.fingerprint)
+            table.put(changes, generation)
     report.added += count.added
     report.updated += count.updated
     report.unchanged += count.unchanged
     report.renamed += count.renamed
-    report.embedded += len(pictures)
+    report.embedded += len(batch.fresh)
 
 
 def _changes(table: ProductTable, batch: Sequence[_Work], count: AddReport) -> Iterator[Change]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import sqlalchemy as sa
 
-from index.changes.adding import Progress, silent
 from index.feeds import read_bytes
 from index.labels.heads import read_register
+from index.progress import Progress, silent
 from index.search.live import stored_calibration
 from index.store.database import faults_of_sqlite
 from index.store.products import CHUNK, UPLOAD, ProductTable, StoredProduct

@@ -11,9 +11,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from index.catalogue import Catalogue
-from index.changes.adding import Progress, silent
 from index.changes.checking import ANY_SIZE
 from index.feeds import read_bytes
+from index.progress import Progress, silent
 from index.search.live import forget_calibration
 from index.store.database import write_setting
 from index.store.products import CHUNK, ProductTable, chunks

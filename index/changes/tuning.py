@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from index.changes.adding import Progress, silent
+from index.progress import Progress, silent
 from index.search.live import store_choice, stored_choice
 from index.vectors import KINDS, Choice, Measured, VectorStore
 

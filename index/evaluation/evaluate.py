@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from index.changes.adding import Progress, silent
 from index.evaluation import measures
 from index.evaluation.truths import Answers, PassedOver, Photo, Truth, read_photos
+from index.progress import Progress, silent
 from index.query import Hit, Query
 from index.search.ranking import ask
 from index.search.verdicts import Verdicts

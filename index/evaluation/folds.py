@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from index.changes.adding import Progress, silent
+from index.progress import Progress, silent
 from vision.errors import HeadError
 from vision.head import Examples, Prediction
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from index.changes.adding import Progress, silent
 from index.evaluation.axes import AxisEvaluation, Case, Item, LearningPoint, measure_axis
 from index.evaluation.folds import Fit, joined, learning_curve, out_of_fold, ranks, stratified_folds
 from index.evaluation.truths import PassedOver, Truth, read_photos
@@ -18,6 +17,7 @@ from index.labels.categorising import categorise_photos
 from index.labels.pooling import Labelled, labelled
 from index.labels.tagging import fit_head
 from index.labels.taxonomies import taxonomy_of
+from index.progress import Progress, silent
 from vision.categories import fold, names
 from vision.errors import FeedError, LabelError
 from vision.head import Prediction

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sqlalchemy as sa
 
-from index.changes.adding import Progress, silent
 from index.labels.deciding import in_turn
 from index.labels.heads import read_register
 from index.labels.pooling import Labelled, labelled, pooled, sampled
 from index.labels.predicting import BEST, TagReport, tags_of, write_tags
 from index.labels.taxonomies import taxonomy_of
+from index.progress import Progress, silent
 from index.store.products import CHUNK, ProductTable, chunks
 from index.store.tables import labels, predictions, products
 from index.store.writing import ProductWriter

@@ -39,28 +39,29 @@ def search(body: SearchRequest | SearchForm) -> answers.SearchAnswer:
         raise Problem(409, "The encoder of this catalogue knows no words; ask with a photo.")
     with service.gate.place():
         photo = read_photo(body.photo) if "photo" in body.model_fields_set else None
-        query = Query(
-            photo=photo,
-            region=_region(body.region),
-            text=body.text,
-            not_text=body.not_,
-            like=body.like,
-            where=tuple(body.where),
-            weights=body.weights.model_dump(by_alias=True),
-            k=body.k,
-        )
-        answer = service.search(query)
+        with service.gate.turn():
+            query = Query(
+                photo=photo,
+                region=_region(body.region),
+                text=body.text,
+                not_text=body.not_,
+                like=body.like,
+                where=tuple(body.where),
+                weights=body.weights.model_dump(by_alias=True),
+                k=body.k,
+            )
+            answer = service.search(query)
+            faults = [] if photo is None or answer.verdict == "exact" else photo_faults(photo)
     took = dict(answer.milliseconds)
     took["decode"] = g.stages.get("decode", 0.0) + took["read"]
     took["read"] = g.stages["read"]
     g.stages = took
     g.verdict = answer.verdict
     service.metrics.took({"read": took["read"]})
-    sure = photo is None or answer.verdict == "exact"
     return answers.SearchAnswer(
         verdict=answer.verdict,
         hits=[_hit(each) for each in answer.hits],
-        faults=[] if sure or photo is None else list(photo_faults(photo)),
+        faults=list(faults),
         unknown=list(answer.unknown),
         left_out=answer.left_out,
         milliseconds={name: round(each, 2) for name, each in took.items()},
@@ -78,7 +79,8 @@ def categorise(body: PhotoRequest | PhotoForm) -> answers.Categorisation:
     service = services()
     with service.gate.place():
         photo = read_photo(body.photo)
-        (found,) = service.gate.run(lambda: ask(service.catalogue, [photo]))
+        with service.gate.turn():
+            (found,) = service.gate.run(lambda: ask(service.catalogue, [photo]))
     return answers.Categorisation.model_validate(found.as_dict())
 
 

@@ -89,14 +89,21 @@ def page() -> Response:
             service.allowance.spend(request.remote_addr or "")
             place.enter_context(service.gate.place())
         photo, search = _photo(search)
-        turn = request.form.get("turn", "")
-        quarters = _quarters(photo, turn)
-        if photo is not None and quarters:
-            # From here on it is another photo, which the page carries along.
-            photo = photo.turned(quarters)
-            search = replace(search, kept="", example=None, region=None)
-        found = _find(search, photo)
-        search = found.search
+        if photo is not None or search.asks:
+            place.enter_context(service.gate.turn())
+        return _answer(search, photo)
+
+
+def _answer(search: Search, photo: Image | None) -> Response:
+    """Find what is asked, and show it: whole, or what stands below the form."""
+    turn = request.form.get("turn", "")
+    quarters = _quarters(photo, turn)
+    if photo is not None and quarters:
+        # From here on it is another photo, which the page carries along.
+        photo = photo.turned(quarters)
+        search = replace(search, kept="", example=None, region=None)
+    found = _find(search, photo)
+    search = found.search
     context = {
         "found": found,
         "search": search,
@@ -114,9 +121,8 @@ def page() -> Response:
             response.headers["X-Address"] = search.address()
         return response
     context["photo64"] = inline(photo) if photo is not None else ""
-    return make_response(
-        render_template("shop.html", **context, words=service.knows_words, start=photo is None)
-    )
+    words = services().knows_words
+    return make_response(render_template("shop.html", **context, words=words, start=photo is None))
 
 
 def _photo(search: Search) -> tuple[Image | None, Search]:
