@@ -30,6 +30,7 @@ FLAGS = [
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True,
 }  # fmt: skip
+SCREENSHOTS = Path(__file__).parents[1] / "results" / "screenshots"  # git ignores them
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 
 pytestmark = pytest.mark.skipif(
@@ -115,7 +116,8 @@ def test_a_photo_is_answered_on_the_same_page(
     expect(page.locator("#photo")).to_be_visible()
     assert page.evaluate("window.same")
     assert page.locator("#status").text_content()  # said to who cannot see it
-    page.screenshot(path=tmp_path / "found.png")
+    kind = "phone" if size is PHONE else "desktop"
+    page.screenshot(path=SCREENSHOTS / f"{kind}.png", full_page=True)  # for eyes
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
