@@ -166,7 +166,7 @@ def test_nothing_is_embedded_twice(feed: Feed, run_cli: RunCli, tmp_path: Path) 
 
 def test_ctrl_c_keeps_what_was_finished(feed: Feed, run_cli: RunCli, tmp_path: Path) -> None:
     source, log = feed(8 * BATCH), tmp_path / "log"
-    child = tiny.command(tmp_path, "add", source, env={tiny.LOG: str(log), tiny.DELAY: "0.1"})
+    child = tiny.command(tmp_path, "add", source, env={tiny.LOG: str(log), tiny.DELAY: "0.5"})
     wait_for(lambda: committed(tmp_path / "catalogue"), child)
     child.kill(signal.SIGINT)
     stopped = child.wait()
@@ -475,7 +475,7 @@ def test_another_encoder_is_refused(
 
 def test_a_backup_during_an_add(feed: Feed, run_cli: RunCli, tmp_path: Path) -> None:
     source = feed(12 * BATCH)
-    child = tiny.command(tmp_path, "add", source, env={tiny.DELAY: "0.05"})
+    child = tiny.command(tmp_path, "add", source, env={tiny.DELAY: "0.1"})
     for turn in range(3):
         wait_for(lambda turn=turn: len(committed(tmp_path / "catalogue")) > turn * 2 * BATCH, child)
         before = contents(tmp_path / "catalogue")
@@ -537,7 +537,7 @@ def test_a_reader_sees_what_a_writer_does(
     photo = tmp_path / "pictures" / "00200.png"
     source = feed(6 * BATCH, start=200)
     assert catalogue.search(Query(photo=photo)).hits[0].product.product_id != "p200"
-    child = tiny.command(tmp_path, "add", source, env={tiny.DELAY: "0.05"})
+    child = tiny.command(tmp_path, "add", source, env={tiny.DELAY: "0.1"})
     seen: list[int] = []
     while child.process.is_alive():
         answer = catalogue.search(Query(text="red", k=1000))
