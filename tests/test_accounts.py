@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import tiny
 
 import index.service.accounts
 from index.catalogue import Catalogue
@@ -27,19 +28,9 @@ from index.store.database import transaction
 PASSWORD = "correct horse battery"
 
 
-class Clock:
-    """A time that tests can move."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def time(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> tiny.Clock:
+    made = tiny.Clock()
     monkeypatch.setattr(index.service.accounts, "time", made)
     return made
 
@@ -60,7 +51,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def known(catalogue: Catalogue, hashed: list[int], clock: Clock) -> Accounts:
+def known(catalogue: Catalogue, hashed: list[int], clock: tiny.Clock) -> Accounts:
     made = Accounts(catalogue.engine)
     made.add("Ada", PASSWORD, "admin")
     made.add("eve", PASSWORD, "editor")
@@ -139,7 +130,7 @@ def test_unknown_names_cost_as_much_as_known_ones(known: Accounts, hashed: list[
         assert hashed[0] == 8
 
 
-def test_ten_wrong_passwords_of_a_name(known: Accounts, clock: Clock) -> None:
+def test_ten_wrong_passwords_of_a_name(known: Accounts, clock: tiny.Clock) -> None:
     for number in range(WRONG):
         guess(known, address=f"10.0.0.{number}")
     with pytest.raises(TooManyAttempts) as refused:  # not even the right one, from anywhere
@@ -202,7 +193,9 @@ def _try(known: Accounts, address: str) -> None:
 @pytest.mark.parametrize(
     ("step", "steps", "ends"), [(11, 3, False), (13, 1, True), (11, 15, False), (11, 16, True)]
 )
-def test_sessions_end(known: Accounts, clock: Clock, step: int, steps: int, ends: bool) -> None:
+def test_sessions_end(
+    known: Accounts, clock: tiny.Clock, step: int, steps: int, ends: bool
+) -> None:
     token = known.log_in("ada", PASSWORD, "10.0.0.1")
     found = None
     for _ in range(steps):

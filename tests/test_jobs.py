@@ -28,19 +28,9 @@ from webapp.work import KINDS, UPLOADS, work_off
 ROOT = Path(__file__).parent.parent
 
 
-class Clock:
-    """A time that tests can move."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def time(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> tiny.Clock:
+    made = tiny.Clock()
     monkeypatch.setattr(index.service.jobs, "time", made)
     return made
 
@@ -104,7 +94,7 @@ def test_one_at_a_time_in_their_order(jobs: Jobs) -> None:
     assert jobs.latest(kinds=("train",)) == []
 
 
-def test_a_lease_that_ran_out_is_taken_over(jobs: Jobs, clock: Clock) -> None:
+def test_a_lease_that_ran_out_is_taken_over(jobs: Jobs, clock: tiny.Clock) -> None:
     number = jobs.add("tag", {}, who="ada")
     assert jobs.claim("a", 10) is not None
     clock.now += 9

@@ -222,6 +222,16 @@ def product_row(number: int) -> dict[str, str]:
     }
 
 
+class Clock:
+    """A time that tests can move."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
 # --- children ----------------------------------------------------------------------------------
 
 
