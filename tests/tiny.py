@@ -11,6 +11,7 @@ import hashlib
 import multiprocessing
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -285,6 +286,8 @@ def command(folder: Path, *args: object, **options: Any) -> Child:
 
 
 def _findalike(*args: str) -> None:
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     webapp.cli.main(list(args), prog_name="findalike")
 
 
