@@ -55,6 +55,10 @@ def demo(path: Path, port: int, serves: bool | None) -> None:
         if sys.stdout.isatty() if serves is None else serves:
             click.echo(f"\n{_staff(catalogue, path)}")
             _open_shop(catalogue, [SAMPLE / row["query_image"] for row in asked], port)
+        else:
+            click.echo(
+                f"  findalike demo --catalogue {path} --serve   # the shop and a staff login"
+            )
 
 
 def _staff(catalogue: Catalogue, path: Path) -> str:
