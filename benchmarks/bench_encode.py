@@ -45,7 +45,7 @@ from vision.networks.backends import (
     by_default,
     candidates,
 )
-from vision.networks.gathering import Gathered
+from vision.networks.streams import Streams
 from vision.trials import recall_at
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "sample" / "products"
@@ -145,7 +145,7 @@ def serve(encoder: Encoder, backends: Sequence[str], pixels: np.ndarray, each: f
         run = build(name, network, pixels[:64])
         bare = min(seconds(lambda run=run: run(pixels[:2])) for _ in range(20))
         print(f"| {name} | bare call | 1 | {1 / bare:.1f} | {1000 * bare:.1f} | |")
-        for way, door in (("streams", run), ("gathered", Gathered(run))):
+        for way, door in (("streams", run), ("gathered", partial(Streams(1, 64).run, run))):
             for callers in (1, 4, 16):
                 times = asked(door, pixels, callers, each)
                 ordered = sorted(1000 * taken for taken in times)

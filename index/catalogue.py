@@ -14,24 +14,14 @@ import filelock
 import sqlalchemy as sa
 
 from index.changes import upkeep
-from index.changes.adding import (
-    DEFAULT_OPTIONS,
-    AddOptions,
-    AddReport,
-    add_products,
-    ignore,
-)
+from index.changes.adding import DEFAULT_OPTIONS, AddOptions, AddReport, add_products, ignore
 from index.feeds import Reject
 from index.labels.heads import HeadShelf
 from index.progress import Progress, silent
 from index.query import Answer, Query
 from index.search.calibration import Calibration, learn_space, learn_verdicts
-from index.search.live import (
-    Index,
-    LiveIndex,
-    store_calibration,
-    stored_calibration,
-)
+from index.search.embedding import see_photos
+from index.search.live import Index, LiveIndex, store_calibration, stored_calibration
 from index.search.ranking import answer_queries, ask
 from index.search.words import Words
 from index.store.database import connect, database_lock, read_setting, transaction
@@ -137,6 +127,13 @@ class Catalogue:
     @cached_property
     def encoder(self) -> Encoder:
         """The catalogue's encoder, loaded at first use and checked against its fingerprint."""
+        return self._load_encoder()
+
+    def renew_encoder(self) -> None:
+        """Load the encoder again, to be computed as was chosen since; other threads may use it."""
+        self.__dict__["encoder"] = self._load_encoder()
+
+    def _load_encoder(self) -> Encoder:
         encoder = _load(self.encoder_spec, self.path / BACKEND)
         if encoder.fingerprint != self.fingerprint:
             raise CatalogueError(
@@ -166,6 +163,12 @@ class Catalogue:
         """
         return self.search_many([query])[0]
 
+    def see(self, query: Query) -> Query:
+        """Return a query with its photo embedded, which is most of the work of a search."""
+        query.conditions()  # a wrong filter is told first
+        (seen,) = see_photos([query], lambda: self.encoder)
+        return replace(query, seen=seen)
+
     def search_many(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer many queries at once, each as ``search`` does, in batches."""
         if not queries:
@@ -173,16 +176,10 @@ class Catalogue:
         started = time.perf_counter()
         for _ in range(_ATTEMPTS):
             with self._live.looking_again(), self.reading() as table:
-                index = self.index(table)
+                now = self.index(table)
                 opened = time.perf_counter()
-                asked = ask(
-                    queries,
-                    lambda: self.encoder,
-                    index.calibration.space,
-                    index.store,
-                    table,
-                )
-                answers = answer_queries(asked, index.store, index.calibration, self._words, table)
+                asked = ask(queries, lambda: self.encoder, now.calibration.space, now.store, table)
+                answers = answer_queries(asked, now.store, now.calibration, self._words, table)
                 for answer in answers:
                     answer.milliseconds["open"] = (opened - started) * 1000 / len(queries)
                 return answers

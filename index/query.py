@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from index.product import Product
 from index.search.filters import Condition, parse_filter
 from vision.errors import QueryError
@@ -18,6 +20,23 @@ MAX_K = 1000
 DEFAULT_WEIGHTS = {"photo": 1.0, "text": 1.0, "not": 0.5, "like": 1.0}
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photo, or its region, as an encoder saw it.
+
+    ``sha256`` is that of the file, ``fingerprint`` the encoder's, ``embedding`` (dim,) float32 a
+    unit vector, ``colour`` (COLOUR_DIM,) float16; ``milliseconds`` what reading and encoding took.
+    """
+
+    photo: str | Path | bytes | Image | None
+    region: Region | None
+    sha256: str
+    fingerprint: str
+    embedding: np.ndarray
+    colour: np.ndarray
+    milliseconds: dict[str, float]
+
+
 @dataclass(frozen=True)
 class Query:
     """What is looked for: a photo, words, a product, or several of these together.
@@ -25,8 +44,9 @@ class Query:
     ``photo`` is a path, the file's bytes, or an Image; ``region`` the part of it that counts;
     ``text`` and ``not_text`` words that should and should not fit; ``like`` the id of a product
     (which is left out of the answer). ``where`` holds conditions as text ("price<20") that all must
-    hold. ``weights`` changes how much each part counts (see DEFAULT_WEIGHTS). Raises QueryError
-    when nothing is asked or something makes no sense.
+    hold. ``weights`` changes how much each part counts (see DEFAULT_WEIGHTS). ``seen`` is the photo
+    embedded before, by ``Catalogue.see``. Raises QueryError when nothing is asked or something
+    makes no sense.
     """
 
     photo: str | Path | bytes | Image | None = None
@@ -37,6 +57,7 @@ class Query:
     where: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
     k: int = 10
+    seen: Seen | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for text in (self.text, self.not_text, self.like, *self.where):
@@ -73,6 +94,13 @@ class Query:
     def photo_only(self) -> bool:
         """Tell whether the photo alone is asked, which is what verdicts are calibrated for."""
         return self.parts == ("photo",)
+
+    def seen_by(self, fingerprint: str) -> Seen | None:
+        """Return the photo's part that is asked as an encoder saw it before, None if it did not."""
+        seen = self.seen
+        if seen is None or (seen.fingerprint, seen.region) != (fingerprint, self.region):
+            return None
+        return seen if seen.photo is self.photo else None
 
     def conditions(self) -> tuple[Condition, ...]:
         """Return ``where`` parsed; raises QueryError."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,16 +24,16 @@ from torch import nn
 
 from index.catalogue import Catalogue
 from index.query import Query
-from vision import choice, threads, trials
+from vision import choice, trials
 from vision.choice import Choice, Trial, machine, read_choice, write_choice
 from vision.encoder import Encoder
 from vision.errors import EncoderError
-from vision.networks import backends, packing, vino
+from vision.networks import backends, packing, streams, vino
 from vision.networks.backends import REFERENCE, Network, Unfit, build
-from vision.networks.gathering import Gathered
 from vision.networks.loading import Backbone
 from vision.networks.packing import PackedAttention, PackedLinear, pack
 from vision.networks.preprocess import Preprocess
+from vision.networks.streams import Streams
 from webapp.cli import main
 
 SIDE = 32
@@ -142,8 +143,8 @@ def test_what_cannot_be_traced_is_unfit() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_private_operators_do_what_they_did(dtype: torch.dtype, bias: bool) -> None:
-    """They are not torch's promise: an update that changes them is to be noticed here."""
+def test_a_packed_layer_computes_what_the_layer_does(dtype: torch.dtype, bias: bool) -> None:
+    """Its operator is not torch's promise: an update that changes it is to be noticed here."""
     torch.manual_seed(0)
     layer = nn.Linear(48, 80, bias=bias).to(dtype)
     packed = PackedLinear(layer.weight, layer.bias)
@@ -184,26 +185,71 @@ def test_every_linear_layer_is_packed() -> None:
     assert pack(convolutional()) == 0
 
 
-# --- threads -------------------------------------------------------------------------------------
+def test_a_packed_network_is_one_call_for_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is computed, other threads are not waited for after every operation."""
+    called: list[nn.Module] = []
+    plain = nn.Module.__call__
+
+    def noted(module: nn.Module, *args: Any, **options: Any) -> Any:
+        called.append(module)
+        return plain(module, *args, **options)
+
+    pixels = np.zeros((3, 3, SIDE, SIDE), np.uint8)
+    run = build("packed fp32", Network(transformer(), HALF).eval())
+    monkeypatch.setattr(nn.Module, "__call__", noted)
+    for count in (1, 2, 3):  # it was traced with another number
+        assert run(pixels[:count]).shape == (count, 24)
+    assert called and all(isinstance(each, torch.jit.ScriptModule) for each in called)
 
 
-def test_a_batch_is_parted_and_put_together_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "cores", lambda: 3)
+def test_what_cannot_be_traced_is_packed_all_the_same() -> None:
+    class Undecided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3 * SIDE * SIDE, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if torch.jit.is_tracing():
+                raise RuntimeError("this cannot be traced")
+            rows: torch.Tensor = self.layer(x.flatten(1))
+            return rows
+
+    network = Network(Undecided(), HALF).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, SIDE, SIDE), dtype=np.uint8)
+    rows = build("packed fp32", network)(pixels)
+    np.testing.assert_allclose(rows, build(REFERENCE, network)(pixels), atol=1e-5)
+
+
+# --- streams -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_streams() -> Iterator[None]:
+    """Streams of the test's own: as many as the test says there are cores."""
+    streams._processor.cache_clear()
+    yield
+    streams._processor.cache_clear()
+
+
+def test_a_batch_is_parted_and_put_together_in_order(
+    own_streams: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "cores", lambda: 3)
     sizes: list[int] = []
 
     def work(pixels: np.ndarray) -> np.ndarray:
         sizes.append(len(pixels))
-        time.sleep(0.01 * (pixels[0, 0] == 0))  # the first ends last
+        time.sleep(0.01 + 0.01 * (pixels[0, 0] == 0))  # the first ends last
         return pixels * 2
 
     for count in (1, 2, 3, 7, 40):
         sizes.clear()
         batch = np.arange(count)[:, None]
-        assert np.array_equal(threads.in_streams(work, batch), batch * 2)
+        assert np.array_equal(streams.in_streams(work, batch), batch * 2)
         assert max(sizes) <= 4 and len(sizes) >= min(3, count)
 
 
-def test_streams_compute_alone_and_leave_the_others_their_threads() -> None:
+def test_streams_compute_alone_and_leave_the_others_their_threads(own_streams: None) -> None:
     before, seen = torch.get_num_threads(), set()
 
     def work(pixels: np.ndarray) -> np.ndarray:
@@ -211,9 +257,8 @@ def test_streams_compute_alone_and_leave_the_others_their_threads() -> None:
         return pixels
 
     torch.set_num_threads(3)
-    threads._streams.cache_clear()  # threads that are made after it
     try:
-        threads.in_streams(work, np.zeros((64, 1)))
+        streams.in_streams(work, np.zeros((64, 1)))
         assert seen == {1} and torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -224,30 +269,31 @@ def test_an_error_in_a_stream_is_raised() -> None:
         raise RuntimeError("no such operation")
 
     with pytest.raises(RuntimeError, match="no such operation"):
-        threads.in_streams(work, np.zeros((9, 1)))
+        streams.in_streams(work, np.zeros((9, 1)))
 
 
-# --- gathering -----------------------------------------------------------------------------------
+def waiting_for(shared: Streams, pictures: int) -> None:
+    while len(shared._waiting) < pictures:
+        time.sleep(0.001)
 
 
 def test_callers_at_the_same_time_share_a_pass_and_get_their_own_rows() -> None:
     passes: list[int] = []
     first = threading.Event()
 
-    def run(batch: np.ndarray) -> np.ndarray:
+    def work(batch: np.ndarray) -> np.ndarray:
         passes.append(len(batch))
         if len(passes) == 1:
             assert first.wait(30)
         return batch * 2
 
-    gathered = Gathered(run)
+    shared = Streams(1, 64)
     with ThreadPoolExecutor(9) as pool:
-        alone = pool.submit(gathered, np.full((2, 1), 100))
+        alone = pool.submit(shared.run, work, np.full((2, 1), 100))
         while not passes:
             time.sleep(0.001)
-        others = [pool.submit(gathered, np.full((2, 1), at)) for at in range(8)]
-        while gathered._waiting.qsize() < 8:
-            time.sleep(0.001)
+        others = [pool.submit(shared.run, work, np.full((2, 1), at)) for at in range(8)]
+        waiting_for(shared, 16)
         first.set()
         assert alone.result(30).tolist() == [[200], [200]]
         for at, each in enumerate(others):
@@ -259,26 +305,54 @@ def test_no_pass_is_larger_than_memory_bears_and_errors_reach_their_callers() ->
     passes: list[int] = []
     first = threading.Event()
 
-    def run(batch: np.ndarray) -> np.ndarray:
+    def work(batch: np.ndarray) -> np.ndarray:
         passes.append(len(batch))
         if len(passes) == 1:
             assert first.wait(30)
             raise RuntimeError("out of memory")
         return batch
 
-    gathered = Gathered(run)
+    shared = Streams(1, 64)
     with ThreadPoolExecutor(5) as pool:
-        alone = pool.submit(gathered, np.zeros((1, 1)))
+        alone = pool.submit(shared.run, work, np.zeros((1, 1)))
         while not passes:
             time.sleep(0.001)
-        others = [pool.submit(gathered, np.zeros((30, 1))) for _ in range(4)]
-        while gathered._waiting.qsize() < 4:
-            time.sleep(0.001)
+        others = [pool.submit(shared.run, work, np.zeros((30, 1))) for _ in range(4)]
+        waiting_for(shared, 120)
         first.set()
         with pytest.raises(RuntimeError, match="out of memory"):
             alone.result(30)
         assert [len(each.result(30)) for each in others] == [30] * 4
-    assert max(passes) < 64 + 30
+    assert passes == [1, 64, 56]
+
+
+def test_different_work_is_never_computed_together() -> None:
+    passes: list[list[int]] = []
+    first = threading.Event()
+
+    def work(batch: np.ndarray) -> np.ndarray:
+        if not passes:
+            passes.append([])
+            assert first.wait(30)
+        return batch * 2
+
+    def other(batch: np.ndarray) -> np.ndarray:
+        passes.append(batch[:, 0].tolist())
+        return batch * 3
+
+    shared = Streams(1, 64)
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(shared.run, work, np.zeros((1, 1)))
+        while not passes:
+            time.sleep(0.001)
+        one = pool.submit(shared.run, other, np.full((2, 1), 5))
+        waiting_for(shared, 2)
+        two = pool.submit(shared.run, work, np.full((2, 1), 7))
+        waiting_for(shared, 4)
+        first.set()
+        assert one.result(30).tolist() == [[15], [15]]
+        assert two.result(30).tolist() == [[14], [14]]
+    assert passes == [[], [5, 5]]
 
 
 # --- choosing ------------------------------------------------------------------------------------
@@ -314,7 +388,7 @@ def test_the_fastest_that_agrees_is_chosen(tmp_path: Path, monkeypatch: pytest.M
     told: list[str] = []
     monkeypatch.setattr(trials, "candidates", lambda _: tuple(runs))
     monkeypatch.setattr(trials, "build", lambda name, _: runs[name])
-    monkeypatch.setattr(trials, "_best", lambda _: seconds[told[-1]])
+    monkeypatch.setattr(trials, "_timed", lambda run, some: (run(some), seconds[told[-1]]))
     found = trials.choose(encoder, photos(300), tmp_path, told.append)
     assert told == [REFERENCE, *runs]
     assert found.backend == "b" and found.trial.recall == 1.0 and found.trial.speed == 16.0
@@ -348,8 +422,10 @@ def test_what_openvino_needs_is_kept_and_checked(
     needs_openvino()
     encoder = reference_encoder(convolutional())
     monkeypatch.setattr(trials, "candidates", lambda _: ("openvino fp32",))
-    monkeypatch.setattr(trials, "_best", lambda _: float(next(times)))
-    times = iter([9, 9, 1, 1, 9, 9, 1, 1])
+    slow = encoder.encode_pixels
+    monkeypatch.setattr(
+        trials, "_timed", lambda run, some: (run(some), 9.0 if run == slow else 1.0)
+    )
     (tmp_path / "openvino-old.bin").write_bytes(b"of the choice before")
     found = trials.choose(encoder, photos(160), tmp_path)
     assert found.backend == "openvino fp32" and len(found.files) == 2
@@ -385,7 +461,7 @@ def test_a_catalogue_chooses_on_its_own_pictures(
         return Encoder(spec, Backbone(transformer(), HALF, ""), device, backend, home)
 
     monkeypatch.setattr(Encoder, "load", staticmethod(load))
-    monkeypatch.setattr(trials, "_best", lambda _: 1.0)
+    monkeypatch.setattr(trials, "_timed", lambda run, some: (run(some), 1.0))
     shop, said = tmp_path / "shop", CliRunner()
     feed = tiny.write_feed(tmp_path / "feed.csv", 130)
     with Catalogue.open(shop, create=True) as catalogue:

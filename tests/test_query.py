@@ -6,10 +6,11 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from index.product import Product
-from index.query import DEFAULT_WEIGHTS, MAX_K, Answer, Hit, Query, check_text
+from index.query import DEFAULT_WEIGHTS, MAX_K, Answer, Hit, Query, Seen, check_text
 from vision.errors import QueryError
 from vision.images import Region
 
@@ -69,3 +70,14 @@ def test_an_answer_is_plain_json() -> None:
     assert there_and_back["hits"][0]["product_id"] == "ключ-1"
     assert there_and_back["hits"][0]["probability"] is None
     assert there_and_back["hits"][0]["score"] == pytest.approx(0.123457)
+
+
+def test_what_was_seen_counts_for_the_same_part_and_encoder_only() -> None:
+    photo, part = b"a photo", Region(0, 0, 0.5, 0.5)
+    row = np.ones(3, np.float32)
+    seen = Seen(photo, part, "", "one", row, row, {})
+    assert Query(photo=photo, region=part, seen=seen).seen_by("one") is seen
+    assert Query(photo=photo, region=part, seen=seen).seen_by("other") is None
+    assert Query(photo=photo, seen=seen).seen_by("one") is None
+    assert Query(photo=b"another", region=part, seen=seen).seen_by("one") is None
+    assert Query(photo=photo, region=part).seen_by("one") is None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from index.query import Answer, Hit, Query
 from index.search.ranking import _verdict
 from index.search.verdicts import Verdicts
 from vision.errors import QueryError, UnreadableImage
+from vision.images import Image as Picture
 from vision.images import Region, read_image
 from vision.pictures.colour import describe_colour
 
@@ -426,3 +428,29 @@ def test_a_filter_makes_no_product_surer(catalogue: Catalogue) -> None:
     for name, probability in whole.items():
         alone = catalogue.search(Query(photo=asked, where=(f"id={name}",)))
         assert alone.hits[0].probability == pytest.approx(probability, abs=1e-4)
+
+
+def test_a_photo_seen_before_is_not_embedded_again(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = Query(photo=read_image(photo(7)), k=3)
+    plain = catalogue.search(query)
+    seen = catalogue.see(query)
+    passes: list[int] = []
+    encode = catalogue.encoder.encode_images
+
+    def counted(images: Sequence[Picture], **options: Any) -> np.ndarray:
+        passes.append(len(images))
+        return encode(images, **options)
+
+    monkeypatch.setattr(catalogue.encoder, "encode_images", counted)
+    answer = catalogue.search(seen)
+    assert not passes and answer.hits == plain.hits and answer.verdict == plain.verdict
+    assert seen.seen is not None
+    assert answer.milliseconds["encode"] >= seen.seen.milliseconds["encode"] > 0
+    # Of another part, and as another encoder saw it, it says nothing.
+    corner = replace(seen, region=Region(0, 0, 0.5, 0.5))
+    assert catalogue.search(corner).hits == catalogue.search(replace(corner, seen=None)).hits
+    passes.clear()
+    catalogue.search(replace(seen, seen=replace(seen.seen, fingerprint="other")))
+    assert passes == [1]

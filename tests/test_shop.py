@@ -513,3 +513,27 @@ def test_examples_are_one_click_away(
     assert client.get("/examples/2.jpg").status_code == 404
     assert names(client.get("/?example=1").text)[0] == "Product 7"
     assert client.get("/?example=2").status_code == 404
+
+
+def panel(page: str) -> str:
+    (found,) = re.findall(r'<details id="refine".*?(?=<section id="results")', page, re.S)
+    return str(found)
+
+
+def test_filters_are_those_of_the_search_and_of_the_catalogue_as_it_is(
+    client: FlaskClient, catalogue: Catalogue
+) -> None:
+    """They are remembered between searches."""
+    first = panel(client.post("/", data=photo(7)).text)
+    assert panel(client.post("/", data=photo(8)).text) == first and " checked>All" in first
+    narrowed = panel(client.post("/", data=photo(7, category="Kitchen")).text)
+    assert 'value="Kitchen" form="search" checked' in narrowed
+    priced = panel(client.post("/", data=photo(7, order="price")).text)
+    assert 'value="price" selected' in priced and 'value="price" selected' not in first
+    chinese = panel(client.post("/", data=photo(7), headers={"Accept-Language": "zh"}).text)
+    assert "筛选" in chinese and "筛选" not in first
+    assert " hidden>" in panel(client.get("/").text) and " hidden>" not in first[:80]
+    assert panel(client.post("/", data=photo(7)).text) == first
+    gone = [hit.product.product_id for hit in catalogue.search(Query(like="p7", k=3)).hits]
+    catalogue.remove(gone)
+    assert panel(client.post("/", data=photo(7)).text) != first

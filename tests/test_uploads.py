@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,11 @@ from PIL import Image
 
 import vision.pictures.sandbox
 from vision.errors import UnreadableImage
-from vision.images import EMPTY, NOT_A_PICTURE, read_image
+from vision.images import EMPTY, NOT_A_PICTURE, Region, read_image
+from vision.pictures.colour import describe_colour
 from vision.pictures.faults import photo_faults
 from vision.pictures.headers import CUT_OFF
+from vision.pictures.looks import colour_of, look_at
 from vision.pictures.sandbox import LONG_SIDE, TOO_MUCH, Sandbox, SandboxBusy
 from webapp.uploads import inline, read_photo
 
@@ -270,3 +273,20 @@ def photo(brightness: float = 1.0, blur: float = 0, side: int = 400) -> bytes:
 )
 def test_faults_of_a_photo(data: bytes, faults: tuple[str, ...]) -> None:
     assert photo_faults(read_image(data)) == faults
+
+
+def test_a_child_sees_what_its_parent_would(sandbox: Sandbox) -> None:
+    for number in (3, 4):
+        image = sandbox.read(saved(tiny.draw(number, side=500)))
+        assert image.looks is not None
+        alone = look_at(replace(image, looks=None))
+        assert np.array_equal(image.looks.colour, alone.colour)
+        assert (image.looks.regions, image.looks.faults) == (alone.regions, alone.faults)
+        assert alone.regions and np.array_equal(colour_of(image), alone.colour)
+
+
+def test_another_picture_looks_different(sandbox: Sandbox) -> None:
+    image = sandbox.read(saved(tiny.draw(3, side=500)))
+    for other in (image.crop(Region(0, 0, 0.5, 0.5)), image.turned(1)):
+        assert other.looks is None
+        assert np.array_equal(colour_of(other), describe_colour(other.pixels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,8 @@ from vision.networks.backends import (
     compiled,
     unit,
 )
-from vision.networks.gathering import Gathered
 from vision.networks.loading import Backbone
+from vision.networks.streams import on_card
 from vision.networks.weights import hash_modules, short
 
 # Part of every fingerprint: raise it when anything here changes what an embedding is.
@@ -172,7 +172,7 @@ class Encoder:
         computed together. Embeddings stay what they were.
         """
         if self.device.type == "cuda":
-            self._run = Gathered(self._run)
+            self._run = partial(on_card, self._run)
         elif self.backend == REFERENCE and self.network is not None:
             reference = self._run(self._samples())
             try:

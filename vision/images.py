@@ -17,7 +17,7 @@ import stat
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import PIL.Image
 
@@ -25,6 +25,9 @@ from vision.errors import QueryError, UnreadableImage
 from vision.pictures import headers
 from vision.pictures.headers import CUT_OFF, DAMAGED
 from vision.pictures.pixels import to_rgb
+
+if TYPE_CHECKING:
+    from vision.pictures.looks import Looks
 
 NOT_A_PICTURE = (
     "This is not a picture that can be read; use JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
@@ -102,7 +105,7 @@ class Image:
     ``pixels`` is RGB, upright and without metadata, possibly at a reduced scale. ``sha256`` is
     the hex digest of the file's bytes. ``width`` and ``height`` are in pixels, of the whole
     upright picture before any reduction. ``format`` is JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF
-    or HEIF.
+    or HEIF. ``looks`` is what was seen of it already, if anything.
     """
 
     pixels: PIL.Image.Image
@@ -110,6 +113,7 @@ class Image:
     width: int
     height: int
     format: str
+    looks: Looks | None = None
 
     def crop(self, region: Region) -> Image:
         """Return the part inside ``region``, at least 1 pixel; sha256 stays that of the file."""
@@ -120,6 +124,7 @@ class Image:
             pixels=self.pixels.crop((left, top, right, bottom)),
             width=max(1, round(region.width * self.width)),
             height=max(1, round(region.height * self.height)),
+            looks=None,
         )
 
     def turned(self, quarters: int) -> Image:
@@ -128,7 +133,7 @@ class Image:
             return self
         width, height = (self.width, self.height)[:: -1 if quarters % 2 else 1]
         pixels = self.pixels.transpose(_QUARTERS[quarters % 4])
-        return replace(self, pixels=pixels, width=width, height=height)
+        return replace(self, pixels=pixels, width=width, height=height, looks=None)
 
     def preview(self, long_side: int) -> bytes:
         """Return a JPEG of at most ``long_side`` pixels, newly encoded and without metadata.

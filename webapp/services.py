@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 import PIL.Image
 from flask import Flask, current_app, g, request
+from markupsafe import Markup
 
 from index.catalogue import Catalogue
 from index.query import Answer, Query
@@ -31,7 +32,7 @@ from webapp.staff.desk import Desk
 T = TypeVar("T")
 
 
-_CHILDREN = 8  # that decode photos, at most; each has 20 MB
+_CHILDREN = 8  # that decode photos, at most; each has 30 MB
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Services:
         self.metrics = Metrics(lambda: self.gate.waiting)
         self.photos = KeptPhotos(catalogue.path / "photos", config.photo_hours)
         self.desk = Desk(catalogue, keep_photos=config.keep_missed)
+        self.panels: dict[tuple[object, ...], tuple[Facets, Markup]] = {}
         self._counted: dict[tuple[int, tuple[str, ...]], Facets] = {}
         self._renewing = threading.Lock()
 
@@ -111,6 +113,14 @@ class Services:
                 new.encoder.serve()
                 self.catalogue = self.desk.catalogue = new
                 self.__dict__.pop("knows_words", None)
+
+    def see(self, query: Query) -> Query:
+        """Return a query with its photo embedded: no turn is held meanwhile.
+
+        So many photos can wait for the encoder at once, which takes several of them together, and
+        Python's lock is not fought over by those that wait.
+        """
+        return self.catalogue.see(query)
 
     def search(self, query: Query) -> Answer:
         """Answer a query in one of the gate's threads; raises Full where none became free."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from index.catalogue import Catalogue
 from index.query import Answer, Query
 from vision.images import Image, Region
-from vision.pictures.regions import likely_regions
+from vision.pictures.looks import regions_of
 
-_MOST = 4  # parts that are tried
 # How much higher the best score of a part must be. Chosen on photos that need no part, where it
 # changes nothing for the worse; docs/search.md has the measurements.
 _CLEARLY = 0.15
@@ -39,7 +38,7 @@ def search_parts(catalogue: Catalogue, query: Query) -> Parted:
     whole = catalogue.search(query)
     if whole.verdict == "exact" or not whole.hits:
         return Parted(whole, None, ())
-    likely = likely_regions(query.photo, _MOST)
+    likely = regions_of(query.photo)
     if whole.verdict != "not stocked" or not likely:
         return Parted(whole, None, likely)
     # One after the other: a batch takes no less time, and much more memory.

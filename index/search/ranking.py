@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from index.query import Answer, Hit, Query, Verdict
 from index.search.calibration import Calibration
+from index.search.embedding import photo_vectors, see_photos, word_vectors
 from index.search.filters import check_attributes
 from index.search.space import Space, unit
 from index.search.verdicts import Verdicts
 from index.search.words import Words, search_described
 from index.store.products import Overtaken, ProductTable, StoredProduct
 from index.vectors import Neighbours, VectorStore
-from vision.batches import ahead
-from vision.errors import QueryError, UnreadableImage
-from vision.images import Image, read_image
-from vision.pictures.colour import describe_colour
+from vision.errors import QueryError
 
 if TYPE_CHECKING:
     from vision.encoder import Encoder
 
-BATCH = 32  # photos embedded at once
 _LEAST_HITS = 10  # looked at whatever k is, so that probabilities do not depend on it
 _NOTHING = 1e-4  # a query vector shorter than this has no direction
 
@@ -67,19 +63,13 @@ def ask(
     """
     for query in queries:
         query.conditions()  # a wrong filter is told before anything is embedded
-    with_photos = any(query.photo is not None for query in queries)
-    scale = encoder().preprocess.scale if with_photos else 1  # loads it: no part of the timing
-    started = time.perf_counter()
     like = table.keys(query.like for query in queries if query.like)
     for query in queries:
         if query.like and query.like not in like:
             raise QueryError(f'There is no product "{query.like}" in this catalogue.')
-    if len(queries) == 1:  # not worth starting threads
-        images = [_read(queries[0], scale)]
-    else:
-        images = list(ahead(queries, lambda query: _read(query, scale)))
-    read = time.perf_counter()
-    vectors = _embed_photos(queries, images, encoder, space) + _embed_words(queries, encoder, space)
+    seen = see_photos(queries, encoder)
+    started = time.perf_counter()
+    vectors = photo_vectors(queries, seen, space) + word_vectors(queries, encoder, space)
     for at, query in enumerate(queries):
         if query.like:
             own = store.vectors_of(like[query.like])
@@ -90,76 +80,19 @@ def ask(
         if not query.photo_only and np.linalg.norm(vector) < _NOTHING:
             raise QueryError("The parts of the query cancel each other out; change their weights.")
     total = np.array([sum(map(query.weight, query.parts)) for query in queries], dtype=np.float32)
-    encoded = time.perf_counter()
+    took = Counter({"read": 0.0, "encode": (time.perf_counter() - started) * 1000})
+    for each in filter(None, seen):
+        took.update(each.milliseconds)
     return Asked(
         tuple(queries),
         vectors / total[:, None],
         np.array([like.get(query.like, -1) for query in queries], dtype=np.int64),
         tuple(
-            image.sha256 if image is not None and query.photo_only and query.region is None else ""
-            for image, query in zip(images, queries, strict=True)
+            each.sha256 if each is not None and query.photo_only and query.region is None else ""
+            for each, query in zip(seen, queries, strict=True)
         ),
-        {
-            "read": (read - started) * 1000 / len(queries),
-            "encode": (encoded - read) * 1000 / len(queries),
-        },
+        {name: milliseconds / len(queries) for name, milliseconds in took.items()},
     )
-
-
-def _read(query: Query, scale: int) -> Image | None:
-    """Return a query's photo or its region, with at least ``scale`` pixels where it has them."""
-    image, region = query.photo, query.region
-    if image is None:
-        return None
-    if not isinstance(image, Image):
-        # A small part of a large photo needs more of its pixels.
-        share = min(region.width, region.height) if region else 1.0
-        try:
-            image = read_image(image, at_least=math.ceil(scale / share))
-        except UnreadableImage as error:
-            if isinstance(query.photo, str | Path):
-                raise UnreadableImage(f"{query.photo}: {error}") from error
-            raise
-    return image.crop(region) if region else image
-
-
-def _embed_photos(
-    queries: Sequence[Query],
-    images: Sequence[Image | None],
-    encoder: Callable[[], Encoder],
-    space: Space,
-) -> np.ndarray:
-    """Return each query's photo by its weight, (q, dim) float32, zeros where there is none."""
-    vectors = np.zeros((len(queries), space.dim), dtype=np.float32)
-    shown = [(at, image) for at, image in enumerate(images) if image is not None]
-    for run in (shown[i : i + BATCH] for i in range(0, len(shown), BATCH)):
-        rows = [at for at, _ in run]
-        embedded = encoder().encode_images([image for _, image in run], mirror=True)
-        colours = np.stack([describe_colour(image.pixels) for _, image in run])
-        weights = np.array([[queries[at].weight("photo")] for at in rows], dtype=np.float32)
-        vectors[rows] = weights * space.project(embedded, colours)
-    return vectors
-
-
-def _embed_words(
-    queries: Sequence[Query], encoder: Callable[[], Encoder], space: Space
-) -> np.ndarray:
-    """Return each query's words by their weights, (q, dim) float32; unwanted ones with a minus."""
-    vectors = np.zeros((len(queries), space.dim), dtype=np.float32)
-    spoken = [
-        (at, words, weight)
-        for at, query in enumerate(queries)
-        for words, weight in (
-            (query.text, query.weight("text")),
-            (query.not_text, -query.weight("not")),
-        )
-        if words.strip()
-    ]
-    if spoken:
-        embedded = space.project_words(encoder().encode_texts([words for _, words, _ in spoken]))
-        for (at, _, weight), row in zip(spoken, embedded, strict=True):
-            vectors[at] += weight * row
-    return vectors
 
 
 @dataclass(frozen=True)

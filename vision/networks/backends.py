@@ -25,8 +25,8 @@ from torch import nn
 from vision.networks import vino
 from vision.networks.packing import pack
 from vision.networks.preprocess import Preprocess
+from vision.networks.streams import in_streams
 from vision.networks.weights import short
-from vision.threads import in_streams
 
 Run = Callable[[np.ndarray], np.ndarray]  # (n, 3, h, w) uint8 to (n, d) float32 unit rows
 
@@ -99,8 +99,10 @@ def build(name: str, network: Network, pictures: np.ndarray | None = None) -> Ru
             return _on_torch(_frozen(network), network.device)
         dtype = _DTYPES[precision]
         made = network if dtype == torch.float32 and kind == "torch" else network.lowered(dtype)
-        if kind == "packed" and not pack(made.image):
-            raise Unfit("it has no linear layers to pack")
+        if kind == "packed":
+            if not pack(made.image):
+                raise Unfit("it has no linear layers to pack")
+            return _on_torch(_frozen_if_possible(made), network.device)
         return _on_torch(made, network.device)
     except (RuntimeError, AttributeError, ImportError) as error:
         raise Unfit(short(error)) from error
@@ -180,6 +182,14 @@ def _frozen(network: Network) -> Callable[[torch.Tensor], torch.Tensor]:
     for _ in range(3):  # it is compiled at the second use
         frozen(batch)
     return frozen
+
+
+def _frozen_if_possible(network: Network) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Compile a network, or leave it as it is where tracing fails: it then computes the same."""
+    try:
+        return _frozen(network)
+    except RuntimeError:
+        return network
 
 
 def _laid_out(batch: torch.Tensor) -> torch.Tensor:

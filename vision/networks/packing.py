@@ -1,9 +1,8 @@
 """Linear layers with their weights laid out ahead as oneDNN computes them.
 
 Left to itself, torch lays a weight out anew in every call, which for one picture takes longer than
-the multiplication. torch's own compiler packs weights with two operators that are not
-public: ``tests/test_backends.py`` holds them to what they do today, and where they are missing or
-fail, the network is computed with plain weights instead (``vision.networks.backends``).
+the multiplication. These layers compute as those of ``torch.utils.mkldnn`` do, and what is made of
+them can be traced (``vision.networks.backends``).
 """
 
 from __future__ import annotations
@@ -17,15 +16,20 @@ from torch import nn
 class PackedLinear(nn.Module):
     """A linear layer on the processor, for inference only: (..., in) to (..., out)."""
 
+    weight: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
-        self._bias = None if bias is None else bias.detach()
+        # The operator has no way to leave the bias out.
+        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        self.register_buffer("weight", weight.detach().to_mkldnn(), persistent=False)
+        self.register_buffer("bias", bias.detach().to_mkldnn(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply and add the bias."""
-        y = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
-        return cast(torch.Tensor, y)
+        y = torch._C._nn.mkldnn_linear(x.to_mkldnn(), self.weight, self.bias)
+        return y.to_dense(x.dtype)
 
 
 class PackedAttention(nn.Module):

@@ -16,15 +16,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 
 from vision.errors import FindalikeError, UnreadableImage
-from vision.images import Image, Limits, read_image
+from vision.images import Image, Limits, Region, read_image
+from vision.pictures.colour import COLOUR_DIM
+from vision.pictures.looks import Looks, look_at
 
 TOO_MUCH = "The picture takes too much time or memory to read; save it again as a plain JPEG."
 BUSY = "Too many pictures are being read at the moment; try again in a few seconds."
@@ -176,8 +179,11 @@ class _Child:
             if "reason" in answer:
                 return _Refused(**answer)
             width, height = answer.pop("size")
+            colour = np.frombuffer(self._pipe.recv_bytes(2 * COLOUR_DIM), np.float16)
+            regions = tuple(Region(*each) for each in answer.pop("regions"))
+            looks = Looks(colour, regions, tuple(answer.pop("faults")))
             raw = self._pipe.recv_bytes(3 * LONG_SIDE**2)
-            return Image(PIL.Image.frombytes("RGB", (width, height), raw), **answer)
+            return Image(PIL.Image.frombytes("RGB", (width, height), raw), **answer, looks=looks)
         except (EOFError, OSError):  # it was killed, or crashed
             self.stop()
             return _Refused(TOO_MUCH, 0)
@@ -208,6 +214,8 @@ def serve(handle: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     PIL.Image.init()
+    # What the libraries keep for themselves at their first use is no picture's memory.
+    look_at(Image(PIL.Image.new("RGB", (64, 64)), "", 64, 64, "PNG"))
     for what in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         resource.setrlimit(what, (0, 0))
     pipe = Connection(handle)
@@ -221,17 +229,16 @@ def serve(handle: int) -> None:
                 resource.setrlimit(resource.RLIMIT_DATA, (_in_use() + task["memory"], hard))
             # Nobody catches SIGPROF: it ends the process.
             signal.setitimer(signal.ITIMER_PROF, max(0.05, task["seconds"]))
-            answer, pixels = _read(data, Limits(**task["limits"]))
+            answer, parts = _read(data, Limits(**task["limits"]))
             signal.setitimer(signal.ITIMER_PROF, 0)
             del data
-            pipe.send_bytes(json.dumps(answer).encode())
-            if pixels is not None:
-                pipe.send_bytes(pixels)
-            del pixels
+            for each in (json.dumps(answer).encode(), *parts):
+                pipe.send_bytes(each)
+            del parts, each
 
 
-def _read(data: bytes, limits: Limits) -> tuple[dict[str, Any], bytes | None]:
-    """Return what to answer, and the pixels, (height, width, 3) uint8."""
+def _read(data: bytes, limits: Limits) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """Return what to answer, and for a picture its colours and its pixels, (h, w, 3) uint8."""
     import signal
 
     try:
@@ -239,8 +246,11 @@ def _read(data: bytes, limits: Limits) -> tuple[dict[str, Any], bytes | None]:
         pixels = image.pixels
         if max(pixels.size) > LONG_SIDE:
             pixels.thumbnail((LONG_SIDE, LONG_SIDE), PIL.Image.Resampling.BICUBIC)
+        looks = look_at(image)
         facts = {"sha256": image.sha256, "width": image.width, "height": image.height}
-        return facts | {"format": image.format, "size": pixels.size}, pixels.tobytes()
+        facts |= {"format": image.format, "size": pixels.size, "faults": looks.faults}
+        facts |= {"regions": [astuple(each) for each in looks.regions]}
+        return facts, (looks.colour.tobytes(), pixels.tobytes())
     except MemoryError:
         refused = _Refused(TOO_MUCH, 1)
     except UnreadableImage as error:
@@ -248,7 +258,7 @@ def _read(data: bytes, limits: Limits) -> tuple[dict[str, Any], bytes | None]:
         refused = _Refused(reason, 0 if error.__cause__ is None else 1)
     # Where a decoder gave up, it may be for want of memory: few of them say so.
     left = signal.getitimer(signal.ITIMER_PROF)[0] if refused.left else 0
-    return {"reason": refused.reason, "left": left}, None
+    return {"reason": refused.reason, "left": left}, ()
 
 
 def _in_use() -> int:

@@ -14,7 +14,7 @@ from index.product import Product
 from index.query import Hit, Query
 from vision.errors import UnreadableImage
 from vision.images import Image, Region
-from vision.pictures.faults import photo_faults
+from vision.pictures.looks import faults_of
 from webapp.api import answers
 from webapp.api.operations import operation
 from webapp.api.problems import Problem
@@ -39,8 +39,8 @@ def search(body: SearchRequest | SearchForm) -> answers.SearchAnswer:
         raise Problem(409, "The encoder of this catalogue knows no words; ask with a photo.")
     with service.gate.place():
         photo = read_photo(body.photo) if "photo" in body.model_fields_set else None
-        with service.gate.turn():
-            query = Query(
+        query = service.see(
+            Query(
                 photo=photo,
                 region=_region(body.region),
                 text=body.text,
@@ -50,8 +50,10 @@ def search(body: SearchRequest | SearchForm) -> answers.SearchAnswer:
                 weights=body.weights.model_dump(by_alias=True),
                 k=body.k,
             )
+        )
+        with service.gate.turn():
             answer = service.search(query)
-            faults = [] if photo is None or answer.verdict == "exact" else photo_faults(photo)
+            faults = [] if photo is None or answer.verdict == "exact" else faults_of(photo)
     took = dict(answer.milliseconds)
     took["decode"] = g.stages.get("decode", 0.0) + took["read"]
     took["read"] = g.stages["read"]

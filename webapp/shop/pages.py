@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from babel.numbers import format_currency, format_decimal
 from flask import Blueprint, Response, abort, make_response, render_template, request
-from flask_babel import get_locale, gettext
+from flask_babel import get_locale
+from markupsafe import Markup
 
 from index.product import Product
-from index.query import Answer, Query
+from index.query import Answer, Query, Seen
 from index.search.facets import Facets
 from index.search.turns import best_turn
 from index.store.products import StoredProduct
-from vision.categories import SEPARATOR
 from vision.images import Image, Region
-from vision.pictures.faults import Fault, photo_faults
-from vision.pictures.regions import likely_regions
+from vision.pictures.faults import Fault
+from vision.pictures.looks import faults_of, regions_of
 from webapp.services import services
+from webapp.shop.formats import category_levels, register
 from webapp.shop.searches import ORDERS, PARTS, WHOLE, Search, numbers, read_search
 from webapp.uploads import inline, read_photo, require, trusted
 
 blueprint = Blueprint("shop", __name__)
+register(blueprint)
 
 _YEAR = 365 * 24 * 3600
 _SIMILAR = 12  # products shown beside one
@@ -32,6 +32,7 @@ _FIRST = 12  # products on the start page
 _LINKS = ("https://", "http://")
 _TURNS = {"right": 1, "left": 3}  # quarters of a circle, clockwise
 _THUMB = 112  # pixels of the long side
+_PANELS = 100  # remembered
 _PARTS = 3  # offered beside the whole photo
 
 
@@ -89,25 +90,31 @@ def page() -> Response:
             service.allowance.spend(request.remote_addr or "")
             place.enter_context(service.gate.place())
         photo, search = _photo(search)
+        seen = None
+        if photo is not None and "turn" not in request.form:
+            seen = service.see(search.query(photo)).seen
         if photo is not None or search.asks:
             place.enter_context(service.gate.turn())
-        return _answer(search, photo)
+        return _answer(search, photo, seen)
 
 
-def _answer(search: Search, photo: Image | None) -> Response:
-    """Find what is asked, and show it: whole, or what stands below the form."""
+def _answer(search: Search, photo: Image | None, seen: Seen | None) -> Response:
+    """Find what is asked, and show it: whole, or what stands below the form.
+
+    ``seen`` is the photo embedded already, where it was.
+    """
     turn = request.form.get("turn", "")
     quarters = _quarters(photo, turn)
     if photo is not None and quarters:
         # From here on it is another photo, which the page carries along.
         photo = photo.turned(quarters)
         search = replace(search, kept="", example=None, region=None)
-    found = _find(search, photo)
+    found = _find(search, photo, seen)
     search = found.search
     context = {
         "found": found,
         "search": search,
-        "orders": ORDERS,
+        "panel": _panel(search, found),
         "parts": PARTS,
         "photo_asked": photo is not None,
         "turned": quarters if turn == "upright" else None,
@@ -123,6 +130,24 @@ def _answer(search: Search, photo: Image | None) -> Response:
     context["photo64"] = inline(photo) if photo is not None else ""
     words = services().knows_words
     return make_response(render_template("shop.html", **context, words=words, start=photo is None))
+
+
+def _panel(search: Search, found: Found) -> Markup:
+    """Return what the search can be narrowed by, for which the page takes most of its time.
+
+    Without conditions it is the same for every search, and remembered.
+    """
+    hidden = not (found.answer or search.narrowed or search.order)
+    remembered = services().panels
+    key = (search.where, search.order, hidden, str(get_locale()))
+    if key not in remembered or remembered[key][0] is not found.facets:
+        if len(remembered) >= _PANELS:
+            remembered.clear()
+        html = render_template(
+            "_panel.html", search=search, facets=found.facets, orders=ORDERS, hidden=hidden
+        )
+        remembered[key] = found.facets, Markup(html)
+    return remembered[key][1]
 
 
 def _photo(search: Search) -> tuple[Image | None, Search]:
@@ -150,7 +175,7 @@ def _quarters(photo: Image | None, turn: str) -> int:
     return service.ask(lambda catalogue: best_turn(catalogue, photo))
 
 
-def _find(search: Search, photo: Image | None) -> Found:
+def _find(search: Search, photo: Image | None, seen: Seen | None) -> Found:
     """Search; the search that comes back names the part that was chosen, and the kept photo."""
     service = services()
     facets = service.facets(search.where)
@@ -162,7 +187,7 @@ def _find(search: Search, photo: Image | None) -> Found:
         cards = tuple(_card(each) for each in products)
         more = facets.products > len(cards)
         return Found(search, None, cards, facets, (), (), False, None, "", more)
-    query = search.query(photo)
+    query = replace(search.query(photo), seen=seen)
     likely: tuple[Region, ...] = ()
     by_itself = False
     if photo is not None and query.photo_only and search.region is None:
@@ -171,7 +196,7 @@ def _find(search: Search, photo: Image | None) -> Found:
         search = replace(search, region=parted.region)
     else:
         answer = service.search(query)
-        likely = likely_regions(photo) if photo is not None else ()
+        likely = regions_of(photo) if photo is not None else ()
     sure = answer.verdict == "exact"
     cards = tuple(
         Card(hit.product, hit.sha256, sure and place == 0) for place, hit in enumerate(answer.hits)
@@ -179,7 +204,7 @@ def _find(search: Search, photo: Image | None) -> Found:
     if search.order:
         sign = -1 if search.order.startswith("-") else 1
         cards = tuple(sorted(cards, key=lambda each: _by_price(each.product, sign)))
-    faults = photo_faults(photo) if photo is not None and not sure else ()
+    faults = faults_of(photo) if photo is not None and not sure else ()
     parts = _parts(photo, likely, search.region) if photo is not None else ()
     shared = ""
     if "share" in request.form:
@@ -223,7 +248,7 @@ def product() -> str:
         "product.html",
         product=shown,
         pictures=[view.sha256 for view in stored.views],
-        levels=_levels(shown.category),
+        levels=category_levels(shown.category),
         link=shown.url if shown.url.lower().startswith(_LINKS) else "",
         cards_=[Card(hit.product, hit.sha256) for hit in similar.hits],
     )
@@ -266,44 +291,3 @@ def _jpeg(data: bytes, caching: str, tag: str) -> Response:
         response.set_etag(tag[:32])
         response.make_conditional(request)
     return response
-
-
-def _levels(category: str) -> list[tuple[str, str]]:
-    """Return the names of a category's levels with their paths, from the top."""
-    names = category.split(SEPARATOR) if category else []
-    return [(name, SEPARATOR.join(names[: at + 1])) for at, name in enumerate(names)]
-
-
-@blueprint.app_template_global()
-def category_levels(category: str) -> list[tuple[str, str]]:
-    """Return the levels of a category path, for templates."""
-    return _levels(category)
-
-
-@blueprint.app_template_filter()
-def price(product: Product) -> str:
-    """Return a product's price as the language writes it, "" where it has none."""
-    if product.price is None:
-        return ""
-    return _price(product.price, product.currency, str(get_locale()))
-
-
-@lru_cache(10_000)
-def _price(amount: float, currency: str, locale: str) -> str:
-    """Return an amount as a language writes it; a page has two dozen, many of them again."""
-    if not currency:
-        return str(format_decimal(amount, "#,##0.00", locale=locale))
-    return str(format_currency(amount, currency, locale=locale))
-
-
-@blueprint.app_template_filter()
-def label(name: str) -> str:
-    """Return the name of a field for people: "second_colour" is "Second colour"."""
-    words = name.replace("_", " ").strip()
-    return str(gettext(words[:1].upper() + words[1:]))
-
-
-@blueprint.app_template_filter()
-def value(text: str) -> str:
-    """Return a value for people where it is one of findalike's own words, else as it is."""
-    return str(gettext(text)) if text in ("in stock", "out of stock", "preorder") else text
