@@ -1,27 +1,32 @@
 """Load test: 1, 4, 16 and 64 clients post photos to ``findalike serve`` in a process of its own.
 
     .venv/bin/python benchmarks/bench_serving.py [--clients 1 4 16 64] [--seconds 4] [--rounds 3]
-    .venv/bin/python benchmarks/bench_serving.py --model ViT-B-32 --quicken
-    .venv/bin/python benchmarks/bench_serving.py --choose     # what the defaults were chosen by
+    .venv/bin/python benchmarks/bench_serving.py --model ViT-B-32 --backends "openvino int8"
+    .venv/bin/python benchmarks/bench_serving.py --working 1 2 3 4
 
 Servers answer in turns, round by round, so that what else the machine does strikes all alike:
 
 - plain: what people write by hand, Flask and waitress, one eager float32 forward pass and one FAISS
-  search in whichever thread the request came; it decodes whatever it gets where it gets it, and
-  answers with bare ids.
-- plain, mirrored: the same with the photo and its mirror image in the pass, for the embedding that
-  findalike searches by.
-- findalike serve, as it is, with pages, verdicts, parts of the photo and what to narrow down by.
-  With --whole the parts are left out: a photo that nothing certain is found for is else searched
-  up to five times.
-- with --quicken: after ``findalike quicken`` has chosen how to compute the encoder.
+  search for each request, in whichever thread it came; it decodes whatever it gets where it gets
+  it, and answers with bare ids.
+- plain, a core each: the same, but with each pass computed by one core and as many passes at once
+  as there are cores, which is the best that such a server can do.
+- plain, a core each, mirrored: with the photo and its mirror image in the pass, for the embedding
+  that findalike searches by.
+- findalike, page: ``findalike serve`` as shoppers get it, with verdicts, parts of the photo and
+  what to narrow down by. With --whole the parts are left out: a photo that nothing certain is found
+  for is else searched up to five times.
+- findalike, API: the same server, asked as programs do.
+- with --quicken: after ``findalike quicken`` has chosen how to compute the encoder; with
+  --backends: told how to (no int8 would be chosen on random weights).
 
 All have the sample catalogue and get its photos, with --large enlarged to 12 megapixels; --model
-takes an open_clip model with random weights in the place of the built-in encoder. Prints answers
-per second (median of the rounds), percentiles of their time, the processor time of one, refusals
-(503), errors, how many first hits were another's than when asked alone, and the memory of the
-server's processes. At the end far more is asked than can be answered, and then once alone: whether
-load is shed, and the server recovers.
+takes an open_clip model with random weights in the place of the built-in encoder. Prints what a
+bare call of each encoder takes for a query, then answers per second (median of the rounds),
+percentiles of their time, the processor time of one, refusals (503), errors, how many first hits
+were another's than when asked alone, and the memory of the server's processes. At the end far more
+is asked than can be answered, and then once alone: whether load is shed, and the server recovers.
+--working serves with other numbers of requests that compute at once.
 """
 
 from __future__ import annotations
@@ -50,6 +55,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from vision.choice import machine
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "assets" / "sample"
 
@@ -61,7 +68,7 @@ from PIL import Image as Pillow, ImageOps
 from index.catalogue import Catalogue
 from vision.encoder import Encoder
 from vision.images import Image
-mirror = sys.argv[2] == "mirrored"
+way = sys.argv[2]
 with Catalogue.open(sys.argv[1]) as catalogue, catalogue.reading() as table:
     encoder = Encoder.load(catalogue.encoder_spec, backend="torch fp32")
     ids = {key: stored.product.product_id for key, stored in table.get(
@@ -73,10 +80,16 @@ with Catalogue.open(sys.argv[1]) as catalogue, catalogue.reading() as table:
 index = faiss.IndexFlatIP(space.dim)
 index.add(np.stack([row for _, row in rows]))
 app = Flask(__name__)
+def embed(image):
+    if way != "plain":
+        return encoder.encode_images([image], mirror=way == "mirrored")
+    with torch.inference_mode():
+        rows = encoder.network(torch.from_numpy(encoder.prepare(image)[None]))
+        return torch.nn.functional.normalize(rows).numpy()
 @app.post("/")
 def search():
     picture = ImageOps.exif_transpose(Pillow.open(request.files["photo"].stream)).convert("RGB")
-    vector = encoder.encode_images([Image(picture, "", *picture.size, "JPEG")], mirror=mirror)
+    vector = embed(Image(picture, "", *picture.size, "JPEG"))
     from vision.pictures.colour import describe_colour
     query = space.project(vector, describe_colour(picture)[None])
     found = index.search(query, 24)[1][0]
@@ -89,23 +102,36 @@ server.run()
 
 SERVE = """
 import sys
-import vision.threads
+import index.catalogue as door
 from vision.encoder import Encoder
 from webapp.services import Config
-threads, working = map(int, sys.argv[2:4])
-def computing_with_threads():
-    import torch
-    torch.set_num_threads(threads)
-    if threads == 1:
-        ONE()
-    else:
-        Encoder.serve = lambda self: None
-ONE, vision.threads.one_thread_each = vision.threads.one_thread_each, computing_with_threads
+backend, working = sys.argv[2], int(sys.argv[3])
+if backend:
+    door._load = lambda spec, home=None: Encoder.load(spec, backend=backend)
 fields = Config.__dataclass_fields__.values()
 Config.__init__.__defaults__ = tuple(
-    working if each.name == "working" else each.default for each in fields)
+    working if each.name == "working" and working else each.default for each in fields)
 from webapp.cli import main
 main(["serve", "--catalogue", sys.argv[1], "--port", "0", "--searches", "0"])
+"""
+
+BARE = """
+import sys, time
+import numpy as np
+from index.catalogue import Catalogue
+from vision.encoder import Encoder
+from vision.threads import one_thread_each
+catalogue, backend = Catalogue.open(sys.argv[1]), sys.argv[2]
+encoder = Encoder.load(catalogue.encoder_spec, backend=backend) if backend else catalogue.encoder
+one_thread_each()
+encoder.serve()
+pixels = np.zeros((1, 3, encoder.preprocess.crop, encoder.preprocess.crop), np.uint8)
+taken = []
+for _ in range(60):
+    started = time.perf_counter()
+    encoder.encode_pixels(pixels, mirror=True)
+    taken.append(1000 * (time.perf_counter() - started))
+print(f"{encoder.backend}: {np.median(taken[10:]):.1f} ms")
 """
 
 
@@ -219,22 +245,25 @@ def findalike(*arguments: str) -> str:
     return done.stdout
 
 
-def ask(server: Server, photo: bytes, whole: bool = False) -> tuple[int, str, str]:
+def ask(server: Server, photo: bytes, how: str = "page") -> tuple[int, str, str]:
     """Post a photo; return the status, the id of the first product, and Retry-After.
 
-    ``whole`` says that no part of it shall be looked for.
+    ``how`` is "page", "whole" (no part of the photo shall be looked for) or "api".
     """
     boundary = "findalike-bench"
-    head = (
+    fields = {"whole": {"region": "0,0,1,1"}, "api": {"k": "24"}}.get(how, {})
+    head = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    head += (
         f'--{boundary}\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n'
         f"Content-Type: image/jpeg\r\n\r\n"
     )
-    region = f'--{boundary}\r\nContent-Disposition: form-data; name="region"\r\n\r\n0,0,1,1\r\n'
-    head = region * whole + head
     body = head.encode() + photo + f"\r\n--{boundary}--\r\n".encode()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
-        connection.request("POST", "/", body, {
+        connection.request("POST", "/api/v1/search" if how == "api" else "/", body, {
             "Content-Type": f"multipart/form-data; boundary={boundary}",
             "X-Requested-With": "fetch",
         })  # fmt: skip
@@ -242,8 +271,9 @@ def ask(server: Server, photo: bytes, whole: bool = False) -> tuple[int, str, st
         text = answer.read().decode()
     finally:
         connection.close()
-    first = re.search(r'/product\?id=([^"]+)"', text)
-    return answer.status, first[1] if first else "", answer.headers.get("Retry-After", "")
+    first = re.search(r'/product\?id=([^"]+)"|"product_id": ?"([^"]+)"', text)
+    found = (first[1] or first[2]) if first else ""
+    return answer.status, found, answer.headers.get("Retry-After", "")
 
 
 def load(
@@ -254,11 +284,11 @@ def load(
     seconds: float,
     asked: Asked,
     pause: float = 0.0,
-    whole: bool = False,
+    how: str = "page",
 ) -> None:
     """Let clients ask one photo after the other for a while, and note what they get.
 
-    ``pause`` is what each waits between two questions, in seconds; ``whole`` is for ``ask``.
+    ``pause`` is what each waits between two questions, in seconds; ``how`` is for ``ask``.
     """
     lock = threading.Lock()
     before, started = server.processor(), time.perf_counter()
@@ -271,7 +301,7 @@ def load(
             at += 1
             began = time.perf_counter()
             try:
-                status, first, retry = ask(server, photos[at % len(photos)], whole)
+                status, first, retry = ask(server, photos[at % len(photos)], how)
             except OSError:
                 status, first, retry = 0, "", ""
             took = time.perf_counter() - began
@@ -309,34 +339,33 @@ def row(name: str, clients: int, asked: Asked) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def compare(servers: dict[str, Server], photos: list[bytes], options: argparse.Namespace) -> None:
-    """Print the table of some servers that run side by side, asked in turns."""
+def compare(
+    ways: dict[str, tuple[Server, str]], photos: list[bytes], options: argparse.Namespace
+) -> None:
+    """Print the table of servers that run side by side and ways to ask them, in turns."""
     print("| server | clients | answers/s | p50 ms | p95 ms | p99 ms | processor ms | 503 | errors "
           "| mixed up | MB |")  # fmt: skip
-    print("|---" * 11 + "|")
+    print("| --- |" + " ---: |" * 10)
     alone = {}
-    for name, server in servers.items():
+    for name, (server, how) in ways.items():
         for _ in range(2):  # the first answers are slower
-            alone[name] = [ask(server, photo, options.whole)[1] for photo in photos]
+            alone[name] = [ask(server, photo, how)[1] for photo in photos]
     for clients in options.clients:
-        asked = {name: Asked() for name in servers}
+        asked = {name: Asked() for name in ways}
         for _ in range(options.rounds):
-            for name, server in servers.items():
-                load(
-                    server, photos, alone[name], clients, options.seconds, asked[name],
-                    whole=options.whole,
-                )  # fmt: skip
+            for name, (server, how) in ways.items():
+                load(server, photos, alone[name], clients, options.seconds, asked[name], how=how)
         for name, each in asked.items():
             print(row(name, clients, each), flush=True)
-    name, server = list(servers.items())[-1]
+    name, (server, how) = list(ways.items())[-1]
     flood = Asked()
-    load(server, photos, alone[name], 200, 2 * options.seconds, flood, whole=options.whole)
+    load(server, photos, alone[name], 200, 2 * options.seconds, flood, how=how)
     started = time.perf_counter()
-    status, first, _ = ask(server, photos[0], options.whole)
+    status, first, _ = ask(server, photos[0], how)
     took = 1000 * (time.perf_counter() - started)
     print(row(name, 200, flood))
     same = "the same answer" if first == alone[name][0] else "ANOTHER ANSWER"
-    print(f"{name}, then alone: status {status} after {took:.0f} ms, {same}")
+    print(f"\n{name}, then alone: status {status} after {took:.0f} ms, {same}")
 
 
 def _private(pid: int) -> float:
@@ -367,43 +396,57 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--choose", action="store_true", help="threads against searches at once")
     parser.add_argument("--model", default="", help="an open_clip model, such as ViT-B-32")
     parser.add_argument("--quicken", action="store_true", help="serve by the fastest backend too")
+    parser.add_argument("--backends", nargs="+", default=[], help="serve by these backends too")
+    parser.add_argument("--working", type=int, nargs="+", help="serve with these numbers only")
     parser.add_argument("--whole", action="store_true", help="look for no parts of photos")
     parser.add_argument("--large", action="store_true", help="photos of 12 megapixels")
     options = parser.parse_args()
     photos = sample_photos()
     if options.large:
         photos = [enlarged(each) for each in photos]
-    cores = os.cpu_count() or 1
     size = sum(map(len, photos)) // len(photos) // 1000
-    print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, {len(photos)} photos of {size} KB")
+    print(f"{machine()}, load {os.getloadavg()[0]:.1f}, {len(photos)} photos of {size} KB\n")
+    page = "whole" if options.whole else "page"
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         catalogue = Path(folder) / "catalogue"
         fill(catalogue, random_clip(options.model, Path(folder)) if options.model else "builtin")
-        if options.choose:
-            ways = [(threads, working) for threads in (1, 2, cores) for working in (1, 2, cores)]
-            servers = {
-                f"{working} at once, {threads} threads each": stack.enter_context(
-                    serving(catalogue, SERVE, threads, working)
-                )
-                for threads, working in ways
-            }
-        else:
-            servers = {
-                "plain": stack.enter_context(serving(catalogue, NAIVE, "alone")),
-                "plain, mirrored": stack.enter_context(serving(catalogue, NAIVE, "mirrored")),
-                "findalike serve": stack.enter_context(serving(catalogue)),
-            }
-            if options.quicken:
-                quick = Path(folder) / "quick"
-                shutil.copytree(catalogue, quick)
-                chosen = json.loads(findalike("quicken", "--catalogue", str(quick), "--json"))
-                servers[f"findalike serve, {chosen['backend']}"] = stack.enter_context(
-                    serving(quick)
-                )
-        compare(servers, photos, options)
+
+        def started(code: str = "", *args: object, where: Path = catalogue) -> Server:
+            return stack.enter_context(serving(where, code, *args))
+
+        if options.working:
+            servers = {f"{each} at once": started(SERVE, "", each) for each in options.working}
+            compare({name: (each, page) for name, each in servers.items()}, photos, options)
+            return
+        ways = {
+            "plain": (started(NAIVE, "plain"), page),
+            "plain, a core each": (started(NAIVE, "alone"), page),
+            "plain, a core each, mirrored": (started(NAIVE, "mirrored"), page),
+        }
+        bare = [bare_call(catalogue, "")]
+        findalikes = {"findalike": started()}
+        if options.quicken:
+            quick = Path(folder) / "quick"
+            shutil.copytree(catalogue, quick)
+            chosen = json.loads(findalike("quicken", "--catalogue", str(quick), "--json"))
+            findalikes[f"findalike, {chosen['backend']}"] = started(where=quick)
+            bare.append(bare_call(quick, ""))
+        for backend in options.backends:
+            findalikes[f"findalike, {backend}"] = started(SERVE, backend, 0)
+            bare.append(bare_call(catalogue, backend))
+        for name, server in findalikes.items():
+            ways |= {f"{name}, page": (server, page), f"{name}, API": (server, "api")}
+        print(f"A bare call for a photo and its mirror image: {', '.join(bare)}\n")
+        compare(ways, photos, options)
+
+
+def bare_call(catalogue: Path, backend: str) -> str:
+    """Return what the encoder alone takes for a query, in words."""
+    code = [sys.executable, "-c", BARE, str(catalogue), backend]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(code, env=env, check=True, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

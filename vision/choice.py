@@ -44,7 +44,7 @@ class Choice:
     """The backend to use for the encoder with ``fingerprint`` on ``machine``, and its grounds.
 
     ``files`` are what the backend is read from, with their hex SHA-256, in the choice's folder;
-    ``pictures`` is how many were tried.
+    ``pictures`` is how many were tried, ``time`` the Unix time when.
     """
 
     backend: str
@@ -53,6 +53,7 @@ class Choice:
     pictures: int
     trials: tuple[Trial, ...]
     files: dict[str, str]
+    time: float = 0.0
 
     @property
     def trial(self) -> Trial:

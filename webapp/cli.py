@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import gc
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,8 +134,10 @@ def add(
 
     from index.changes.adding import AddOptions, check_feed
     from vision.images import Limits
+    from webapp.terminal.backends import choice_line
     from webapp.terminal.show import print_report, progress_bar
 
+    started, chosen = time.time(), ""
     options = AddOptions(
         limits=Limits(max_pixels=int(max_megapixels * 1e6)), images_root=images,
         folder_categories=folder_categories,
@@ -149,10 +152,13 @@ def add(
                     report = catalogue.add(
                         sources, options=options, reject=reject, progress=progress
                     )
+                    chosen = choice_line(catalogue, started)
     except KeyboardInterrupt:
         click.echo("\nStopped. What was finished is kept; run the same command to go on.", err=True)
         raise SystemExit(STOPPED) from None
     print_report(report, listed, as_json, dry_run)
+    if chosen and not as_json:
+        click.echo(chosen)
     if not any(vars(report).values()):
         names = ", ".join(str(each) for each in sources)
         raise click.ClickException(f"There is nothing to add in {names}: no pictures and no rows.")

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index.changes.choosing import Chooser
+from index.changes.renamed import renamed
 from index.feeds import FeedItem, Reject, Staged, read_bytes, stage
 from index.progress import Progress
 from index.store.products import ProductTable
@@ -100,7 +102,7 @@ def add_products(
         report.passed_over += 1
         reject(rejected)
 
-    done = 0
+    done, chooser = 0, Chooser(catalogue, progress)
 
     def finish(batch: _Batch) -> None:
         nonlocal done
@@ -109,6 +111,7 @@ def add_products(
         _commit(catalogue, batch, report)
         done += sum(len(work.item.images) for work in batch.works)
         progress("add", done, staged.images)
+        chooser.look(report.embedded, done, staged.images)
 
     size = max(1, catalogue.encoder.batch // 2)
     with (
@@ -167,7 +170,7 @@ def _prepared(
     catalogue: Catalogue, items: Iterable[FeedItem], options: AddOptions
 ) -> Iterator[_Work]:
     """Hash every picture and decode the new ones, in parallel, in order, ahead of the encoder."""
-    encoder, limits = catalogue.encoder, options.limits
+    limits, depth = options.limits, 4 * catalogue.encoder.batch
 
     def hash_all(item: FeedItem) -> _Work:
         work = _Work(item, [])
@@ -195,7 +198,7 @@ def _prepared(
             try:
                 if sha256 not in known:
                     data = read_bytes(location, limits.max_bytes)
-                    work.decoded.append(decode(data, encoder, limits))
+                    work.decoded.append(decode(data, catalogue.encoder, limits))
                     sha256 = work.decoded[-1].sha256  # the file may have changed meanwhile
                 if sha256 not in {known for known, _ in kept}:
                     kept.append((sha256, location))
@@ -205,7 +208,7 @@ def _prepared(
         return work
 
     hashed = ahead(items, hash_all, depth=512)
-    return ahead(look_up(hashed), decode_new, depth=4 * encoder.batch)
+    return ahead(look_up(hashed), decode_new, depth=depth)
 
 
 def _reject(item: FeedItem, location: str, error: UnreadableImage) -> Reject:
@@ -288,32 +291,8 @@ def _changes(table: ProductTable, batch: Sequence[_Work], count: AddReport) -> I
                 continue
             count.updated += 1
         else:
-            key = _renamed(table, work, taken) if work.item.named_by_path else None
+            sha256, _ = work.pictures[0]
+            key = renamed(table, sha256, taken) if work.item.named_by_path else None
             count.renamed += key is not None
             count.added += key is None
         yield Change(product, work.pictures, key)
-
-
-def _renamed(table: ProductTable, work: _Work, taken: set[int]) -> int | None:
-    """Return the product named after a file that is gone and had this very picture, if any.
-
-    It is noted in ``taken``: of two copies of a file only one is the file renamed.
-    """
-    sha256 = work.pictures[0][0]
-    owners = [key for key, _ in table.owners([sha256]).get(sha256, ()) if key not in taken]
-    for key, stored in sorted(table.get(owners).items()):
-        location = stored.views[0].location
-        named_by_path = location.endswith(f"/{stored.product.product_id}")
-        if named_by_path and not _is_there(location):
-            taken.add(key)
-            return key
-    return None
-
-
-def _is_there(location: str) -> bool:
-    """Tell whether a picture's file, or the archive it lay in, is still there."""
-    archive, separator, _ = location.partition("!/")
-    try:
-        return Path(location).exists() or (bool(separator) and Path(archive).is_file())
-    except OSError:
-        return True  # behind a door that is shut today

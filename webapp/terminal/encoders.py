@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from webapp.terminal.backends import print_choice
 from webapp.terminal.command import (
     FAILED,
     PATH,
@@ -20,7 +21,6 @@ from webapp.terminal.command import (
 
 if TYPE_CHECKING:
     from index.changes.finetuning import Finetuned
-    from vision.choice import Choice
     from vision.learning.finetune import Epoch
 
 _STAGES = {
@@ -181,7 +181,8 @@ def quicken(path: Path, as_json: bool) -> None:
     """Try the ways to compute the encoder on the catalogue's pictures, and keep to the fastest.
 
     Only a way whose embeddings agree with the plain one is taken. Takes a minute or two, once for
-    each machine; servers use it from their next start. More ways: pip install findalike[openvino]
+    each machine; servers use it from their next start. An add with much to do sees to it by itself.
+    More ways: pip install findalike[openvino]
     """
     with open_catalogue(path) as catalogue:
         from index.changes.choosing import choose_backend
@@ -190,26 +191,7 @@ def quicken(path: Path, as_json: bool) -> None:
     if as_json:
         print_json(choice.as_dict())
     else:
-        _print_choice(choice)
-
-
-def _print_choice(choice: Choice) -> None:
-    """Show what every backend did and which is used, as a table."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("backend", "pictures/s of a core", "query ms", "cosine", "least", "recall@10", ""):
-        table.add_column(name, justify="left" if name in ("backend", "") else "right")
-    for each in choice.trials:
-        measured = (
-            f"{each.speed:.1f}", f"{each.pair:.1f}", f"{each.cosine:.5f}", f"{each.least:.5f}",
-            f"{each.recall:.4f}",
-        )  # fmt: skip
-        said = "is used" if each.backend == choice.backend else each.refused
-        table.add_row(each.backend, *(measured if each.speed else ("-",) * 5), escape(said))
-    Console(highlight=False).print(table)
+        print_choice(choice)
 
 
 COMMANDS = (finetune, reembed, quicken)

@@ -30,6 +30,7 @@ from rich.text import Text
 from assets import SAMPLE
 from vision.images import read_image
 from vision.models import MODELS
+from webapp.terminal.backends import computed_with
 from webapp.terminal.command import count, print_json
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _STAGES = {
     "read": "Reading the feed",
     "add": "Adding pictures",
+    "choose": "Trying ways to compute",
     "learn": "Calibrating",
     "embed": "Embedding pictures",
     "tag": "Tagging products",
@@ -205,7 +207,7 @@ def print_info(catalogue: Catalogue, as_json: bool) -> None:
         ("database", facts["database"]),
         ("products", f"{facts['products']}, with {count(facts['pictures'], 'picture')}"),
         ("encoder", f"{facts['encoder']} (fingerprint {facts['fingerprint'][:12]})"),
-        ("computed with", _computed(facts["backend"])),
+        ("computed with", computed_with(facts["backend"])),
         ("index", _index(facts)),
         ("colour counts", "-" if weight is None else f"{weight:.0%} beside the embedding"),
         ("verdicts calibrated", sure),
@@ -224,21 +226,6 @@ def _index(facts: dict[str, Any]) -> str:
     return (
         f"{measured.in_words()}; {'chosen by size' if wanted == AUTO else 'chosen by you'}, "
         f"{facts['index_bytes'] / 2**20:.1f} MB, measured {when}"
-    )
-
-
-def _computed(choice: dict[str, Any] | None) -> str:
-    """Say how the encoder is computed, and how far off that is."""
-    if choice is None:
-        return "what agrees when it is loaded; findalike quicken finds the fastest way"
-    if choice["unfit"]:
-        return f"what agrees when it is loaded: {choice['unfit']}. Run findalike quicken again"
-    trials = {each["backend"]: each for each in choice["trials"]}
-    mine, reference = trials[choice["backend"]], choice["trials"][0]
-    return (
-        f"{mine['backend']}, {mine['speed'] / reference['speed']:.1f} times the speed of "
-        f"{reference['backend']} (cosine {mine['cosine']:.5f}, recall@10 {mine['recall']:.3f}, "
-        f"on {choice['pictures']} pictures)"
     )
 
 
