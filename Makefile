@@ -2,7 +2,7 @@
 # make demo PHOTOS=folder   the same with your photos
 # make test                 set up and run the tests
 # make lint                 ruff and mypy
-# make bench                the benchmarks that need no data (DATA=folder for the others)
+# make bench                the benchmarks, into results/bench (DATA=folder: with real photos)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,19 +44,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# hnswlib and usearch, which findalike is compared with, are built here where a compiler is.
+# hnswlib, which findalike is compared with, is built here where a compiler is. Without it, usearch or
+# matplotlib the benchmarks run all the same and say so.
 bench: $(READY)
-	-$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
-	$(BIN)/python benchmarks/bench_start.py
-	$(BIN)/python benchmarks/bench_encode.py --rounds 2
-	$(BIN)/python benchmarks/bench_index.py $$($(BIN)/python -c 'import hnswlib, usearch' 2>/dev/null || echo --without hnswlib usearch)
-	$(BIN)/python benchmarks/bench_search.py --sizes 10000 100000
-	$(BIN)/python benchmarks/bench_serving.py --quicken --seconds 3 --rounds 1
-	$(BIN)/python benchmarks/bench_feeds.py 100000
-	$(BIN)/python benchmarks/bench_builtin.py $(DATA)
-	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_decode.py
-	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_quality.py "$(DATA)"
-	@test -z "$(DATA)" || $(BIN)/python benchmarks/bench_add.py "$(DATA)/images"
+	-$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python matplotlib usearch
+	$(BIN)/python benchmarks/run.py $(if $(DATA),"$(DATA)")
 
 # The lock file is made again with: make lock
 lock: $(READY)

@@ -14,8 +14,6 @@ note. A million products take 8 GB of disk and some minutes.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+from bench_index import conditions
 from threadpoolctl import threadpool_limits
 
 from index.product import Product
@@ -111,7 +110,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--queries", type=int, default=300)
     options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, k = {K}")
+    print(f"{conditions()}; one thread for searching, k = {K}")
     rng = np.random.default_rng(0)
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:

@@ -121,6 +121,20 @@ def test_rows_are_added_replaced_and_removed(
             assert store.search(model[some][1][None], 1).scores[0, 0] == pytest.approx(1, abs=1e-5)
 
 
+def test_few_products_are_looked_up_among_many_and_among_what_came_since() -> None:
+    products = np.random.default_rng(0).integers(0, 500, 3000)
+    store = VectorStore(DIM)
+    for part in (slice(0, 2000), slice(2000, 3000)):
+        ids = np.arange(3000)[part]
+        store.update(ids, products[ids], rows(3000, 1)[ids])
+        for keys in (np.array([7]), np.array([3, 7, 450]), np.array([7, 900])):
+            own = np.flatnonzero(np.isin(products[: ids[-1] + 1], keys))
+            found = [store.vectors_of(int(key)) for key in keys]
+            assert sum(map(len, found)) == len(own)
+            best = store.search(rows(1, 2), 1, allowed=keys).scores[0, 0]
+            assert best == pytest.approx((rows(3000, 1)[own] @ rows(1, 2)[0]).max(), abs=1e-6)
+
+
 def test_removing_what_is_not_there() -> None:
     store = made([1, 2, 3])
     store.remove(np.array([2, 99]))

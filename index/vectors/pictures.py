@@ -6,7 +6,8 @@ import numpy as np
 
 from index.vectors.rows import Grown, Rows
 
-_FEW = 4096  # keys, or rows since the last sorting, that are looked for one after the other
+_FEW = 4096  # rows since the last sorting that are looked through one after the other
+_SPARSE = 256  # a key for so many rows: looking for each in sorted rows is faster than one pass
 
 
 class Pictures:
@@ -85,7 +86,7 @@ class Pictures:
         products = self.products
         if not len(products) or not len(keys):
             return np.empty(0, dtype=np.int64)
-        if len(keys) > _FEW or len(products) <= _FEW:
+        if len(keys) * _SPARSE > len(products):
             chosen = np.zeros(int(products.max()) + 1, dtype=bool)
             chosen[keys[keys < len(chosen)]] = True
             rows = np.flatnonzero(chosen[products])
@@ -100,6 +101,8 @@ class Pictures:
             self._sorted = order, self.products[order]
         order, ranked = self._sorted
         low, high = (np.searchsorted(ranked, keys, side) for side in ("left", "right"))
-        runs = [order[i:j] for i, j in zip(low.tolist(), high.tolist(), strict=True)]
+        counts = high - low
+        ends = counts.cumsum()
+        places = np.repeat(low - ends + counts, counts) + np.arange(ends[-1])
         late = np.flatnonzero(np.isin(self.products[len(order) :], keys)) + len(order)
-        return np.unique(np.concatenate([*runs, late]))
+        return np.unique(np.concatenate([order[places], late]))

@@ -59,7 +59,8 @@ class Rows:
     """
 
     def __init__(self, base: np.ndarray, crcs: np.ndarray | None = None) -> None:
-        self._base = base
+        self._base = np.asarray(base)  # a memmap's own indexing is slower than an array's
+        self._mapped = getattr(base, "_mmap", None)
         self._crcs = crcs
         self._unread = np.full(len(base), crcs is not None)
         self._added = Grown(np.empty((0, base.shape[1]), base.dtype))
@@ -130,9 +131,8 @@ class Rows:
 
     def release(self) -> None:
         """Let go of the memory that reading the file took; what is read again comes back."""
-        mapped = getattr(self._base, "_mmap", None)
-        if mapped is not None:
-            mapped.madvise(mmap.MADV_DONTNEED)
+        if self._mapped is not None:
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
     def blocks(self, size: int = BLOCK) -> Iterator[np.ndarray]:
         """Yield all rows in order, as they are stored, in blocks (at most ``size``, dim)."""
@@ -151,6 +151,12 @@ class Rows:
         k = min(k, count)
         if rows is None and not len(self._base):
             return self._compare(queries, self.in_memory, k)
+        if rows is not None and len(queries) == 1 and k and not self.half:
+            array = self._base if self.in_file else self.in_memory
+            if rows.max() < len(array):  # none of those added to a file
+                if self.in_file:
+                    self._check(rows)
+                return _best_among(queries, array, k, rows)
         parts = []
         for start in range(0, count, BLOCK):
             end = min(start + BLOCK, count)
@@ -193,15 +199,31 @@ class Rows:
         if not len(fresh):
             return
         assert self._crcs is not None
-        found = checksums(self._base[fresh])
-        if not np.array_equal(found, self._crcs[fresh]):
-            raise DamagedIndex
-        self._unread[fresh] = False
+        for start in range(0, len(fresh), BLOCK):
+            part = fresh[start : start + BLOCK]
+            if not np.array_equal(checksums(self._base[part]), self._crcs[part]):
+                raise DamagedIndex
+            self._unread[part] = False
 
 
 def checksums(block: np.ndarray) -> np.ndarray:
     """Return the CRC-32 of each row, (n,) uint32."""
     return np.fromiter((zlib.crc32(row) for row in _bytes(block)), np.uint32, len(block))
+
+
+def _best_among(
+    query: np.ndarray, array: np.ndarray, k: int, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and numbers of the k best of these rows of an array (n, dim) float32 for one
+    query (1, dim), (1, k) each, without copying the rows together.
+    """
+    rows = np.ascontiguousarray(rows, dtype=np.int64)
+    scores, best = np.empty((1, k), np.float32), np.empty((1, k), np.int64)
+    faiss.knn_inner_products_by_idx(
+        *(faiss.swig_ptr(each) for each in (query, array, rows)),
+        array.shape[1], 1, len(array), len(rows), k, faiss.swig_ptr(scores), faiss.swig_ptr(best),
+    )  # fmt: skip
+    return scores, best
 
 
 def _bytes(block: np.ndarray) -> np.ndarray:

@@ -121,14 +121,19 @@ class Search:
 
     def _fill(self, query: int, rows: np.ndarray, scores: np.ndarray) -> bool:
         """Write one query's products, each at its best picture; tell whether k were found."""
+        first: dict[int, int] = {}  # of each product: rows come best first
+        left_out = int(self._without[query])
         keys = self._pictures.products[rows]
-        _, first = np.unique(keys, return_index=True)
-        first.sort()  # rows come best first, so the first of a product is its best picture
-        first = first[keys[first] != self._without[query]][: self._k]
-        n, out = len(first), self.found
-        out.products[query, :n] = keys[first]
-        out.scores[query, :n] = scores[first]
-        out.views[query, :n] = self._pictures.views[rows[first]]
+        for at, key in enumerate(keys.tolist()):  # faster than np.unique, which sorts
+            if len(first) == self._k:
+                break
+            if key not in first and key != left_out:
+                first[key] = at
+        best = list(first.values())
+        n, out = len(best), self.found
+        out.products[query, :n] = keys[best]
+        out.scores[query, :n] = scores[best]
+        out.views[query, :n] = self._pictures.views[rows[best]]
         return n == self._k
 
 
