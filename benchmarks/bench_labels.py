@@ -83,7 +83,7 @@ def embed(paths: Sequence[Path], labels: Sequence[str], encoder: Encoder) -> Pho
     runs = [[image for image, _ in done[at : at + 32]] for at in range(0, len(done), 32)]
     return Photos(
         np.concatenate([encoder.encode_images(run) for run in runs]),
-        np.concatenate([encoder.encode_images(run, mirror=True) for run in runs]),
+        np.concatenate([encoder.encode_images(run, mirror=encoder.mirrors) for run in runs]),
         np.stack([colour for _, colour in done]).astype(np.float32),
         np.array(labels),
     )

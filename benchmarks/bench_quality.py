@@ -52,7 +52,7 @@ def embed(paths: list[Path], encoder: Encoder) -> Photos:
     runs = [[image for image, _, _ in done[i : i + 32]] for i in range(0, len(done), 32)]
     return Photos(
         np.concatenate([encoder.encode_images(run) for run in runs]),
-        np.concatenate([encoder.encode_images(run, mirror=True) for run in runs]),
+        np.concatenate([encoder.encode_images(run, mirror=encoder.mirrors) for run in runs]),
         np.stack([colour for _, colour, _ in done]),
         np.stack([hsv for _, _, hsv in done]),
     )

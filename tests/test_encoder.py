@@ -332,3 +332,8 @@ def test_the_file_format_does_not_show(vit: str, tmp_path: Path) -> None:
         for name in ("w.pt", "w.safetensors")
     }
     assert len(prints) == 1
+
+
+def test_transformers_are_asked_without_the_mirror_image(builtin: Encoder, vit: str) -> None:
+    assert builtin.mirrors
+    assert not Encoder.load(vit, device="cpu").mirrors

@@ -454,3 +454,13 @@ def test_a_photo_seen_before_is_not_embedded_again(
     passes.clear()
     catalogue.search(replace(seen, seen=replace(seen.seen, fingerprint="other")))
     assert passes == [1]
+
+
+def test_an_encoder_that_does_not_mirror_is_asked_once(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mirrored,) = catalogue.search(Query(photo=photo(7), k=1)).hits
+    monkeypatch.setattr(catalogue.encoder, "mirrors", False)
+    (plain,) = catalogue.search(Query(photo=photo(7), k=1)).hits
+    assert plain.product == mirrored.product and plain.score > mirrored.score
+    assert plain.score == pytest.approx(1, abs=1e-5)  # it is the very picture

@@ -53,6 +53,7 @@ class TinyEncoder:
     batch = 32
     knows_words = True
     sees_through_scenes = False
+    mirrors = True
 
     def __init__(self, spec: str = "builtin", **_options: object) -> None:
         seed = os.environ.get(SEED, "0")

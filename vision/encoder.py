@@ -65,6 +65,7 @@ class Encoder:
         self.weights_sha256 = hash_modules(backbone.image, backbone.text)
         image = _channels_last(backbone.image)
         self.network: Network | None = Network(image, self.preprocess).eval().to(self.device)
+        self._transformer = self.network.is_transformer
         self._text = backbone.text.to(self.device) if backbone.text is not None else None
         self._tokenizer = backbone.tokenizer
         self.backend, self._run = REFERENCE, build(REFERENCE, self.network)
@@ -109,6 +110,15 @@ class Encoder:
         return self.spec == BUILTIN
 
     @property
+    def mirrors(self) -> bool:
+        """Tell whether photos that are asked are averaged with their mirror image.
+
+        It finds a little more with convolutional networks (docs/ranking.md). For a transformer a
+        second pass would be most of what a search takes, and CLIP's are asked without by everybody.
+        """
+        return not self._transformer
+
+    @property
     def batch(self) -> int:
         """Return how many pictures are best embedded at once, and bulk work commits together."""
         return 32 if self.device.type == "cpu" else 256
@@ -126,7 +136,8 @@ class Encoder:
         """Embed pictures: (n, dim) float32 unit rows.
 
         With ``mirror`` a row is the mean of the picture's and its mirror image's embedding, which
-        finds a little more and takes twice the time; findalike uses it for queries.
+        finds a little more and takes twice the time; findalike uses it for queries where the
+        encoder ``mirrors``.
         """
         if not images:
             return np.empty((0, self.dim), dtype=np.float32)

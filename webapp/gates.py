@@ -32,16 +32,16 @@ class Full(Exception):
 
 
 class Gate:
-    """Lets in ``working`` + ``waiting`` at once, and has ``working`` threads to do their work.
+    """Lets in ``working`` + ``waiting`` at once, and has ``working`` turns and threads for them.
 
-    Threads of its own, because torch keeps tens of megabytes for every thread that ever encoded,
-    and a server has many more threads than a processor has cores.
+    Few, because Python computes one thing at a time: the more threads want to, the longer each
+    waits for its lock after every step that lets go of it (docs/performance.md). Threads of its
+    own, because libraries keep memory for every thread that ever computed, and a server has many.
     """
 
     def __init__(self, working: int, waiting: int, patience: float = 5.0) -> None:
         self._threads = ThreadPoolExecutor(working, thread_name_prefix="search")
-        # One core is left to what has no turn: reading requests, decoding, writing answers.
-        self._turns = threading.BoundedSemaphore(working - 1 if working > 2 else working)
+        self._turns = threading.BoundedSemaphore(working)
         self._guard = threading.Lock()
         self._queued = 0
         self._places = threading.BoundedSemaphore(working + waiting)
@@ -61,8 +61,8 @@ class Gate:
     def turn(self) -> Iterator[None]:
         """Hold one of a few turns to compute; raises Full where none came in ``patience`` s.
 
-        What is computed beside the search counts too: the more threads want Python's lock, the
-        longer each waits for it after every step that lets go of it (docs/reliability.md).
+        What is computed beside the search counts too, but not what waits for the encoder or for a
+        picture to be decoded.
         """
         with self._guard:
             self._queued += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from index.store.products import StoredProduct
 from vision.errors import EncoderExchanged, UnreadableImage
 from vision.images import Image, Limits
 from vision.pictures.sandbox import Sandbox
-from vision.threads import one_thread_each
+from vision.threads import cores, one_thread_each
 from webapp.gates import Allowance, Gate, Room
 from webapp.metrics import Metrics
 from webapp.shop.photos import KeptPhotos
@@ -54,8 +53,8 @@ class Config:
     photo_hours: float = 24.0
     max_upload: int = 20 * 2**20
     searches_per_minute: int = 120
-    working: int = os.cpu_count() or 1
-    waiting: int = 16
+    working: int = 2
+    waiting: int = 18
     examples: tuple[Path, ...] = ()
     https: bool = False
     open_search: bool = True
@@ -70,7 +69,7 @@ class Services:
         self.catalogue = catalogue
         self.config = config
         # Decoding a large photo takes about as long as embedding it.
-        children = min(_CHILDREN, max(2, config.working // 2))
+        children = min(_CHILDREN, max(2, cores() // 2))
         self.sandbox = Sandbox(children, limits=Limits(max_bytes=config.max_upload))
         self.gate = Gate(config.working, config.waiting)
         self.room = Room(2 * config.max_upload + 8 * 2**20)
@@ -177,7 +176,7 @@ class Services:
     def warm(self) -> None:
         """Load the encoder and the index, and start the children, before anyone waits for them."""
         self.sandbox.warm()
-        one_thread_each()  # the gate has as many threads as there are cores
+        one_thread_each()  # there are enough threads at work
         self.catalogue.encoder.serve()
         # Each thread keeps some megabytes from its first searches; better now than under load.
         blank = Image(PIL.Image.new("RGB", (640, 640)), "", 640, 640, "PNG")

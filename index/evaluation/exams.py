@@ -67,7 +67,8 @@ class Marks:
 class Exam:
     """Questions about some products of a stock, all of whose pictures are what can be found.
 
-    They are asked as the catalogue would: in its ranking space, photos with their mirror image.
+    They are asked as the catalogue would: in its ranking space, photos with their mirror image
+    where the encoder has it so.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Exam:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the product of each photo and the rank (q,) at which it is found."""
         queries = [
-            space.project(encoder.encode_pixels(self._photos[some], mirror=True),
+            space.project(encoder.encode_pixels(self._photos[some], mirror=encoder.mirrors),
                           self._colours[some])
             for some in _runs(len(self._photos))
         ]  # fmt: skip

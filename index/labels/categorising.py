@@ -112,8 +112,9 @@ def explain_category(catalogue: Catalogue, image: Image, value: str = "") -> byt
 
 
 def _embed(catalogue: Catalogue, images: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:
+    encoder = catalogue.encoder
     vectors = [
-        catalogue.encoder.encode_images(images[at : at + _PHOTOS], mirror=True)
+        encoder.encode_images(images[at : at + _PHOTOS], mirror=encoder.mirrors)
         for at in range(0, len(images), _PHOTOS)
     ]
     colours = [describe_colour(image.pixels) for image in images]

@@ -194,7 +194,9 @@ def _simulate(
     made = [*ahead(range(times * len(products)), photograph), *ahead(several, other_view)]
     vectors = np.concatenate(
         [
-            encoder.encode_pixels(np.stack([pixels for pixels, _ in made[i : i + 32]]), mirror=True)
+            encoder.encode_pixels(
+                np.stack([pixels for pixels, _ in made[i : i + 32]]), mirror=encoder.mirrors
+            )
             for i in range(0, len(made), 32)
         ]
     )

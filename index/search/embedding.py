@@ -47,7 +47,7 @@ def _see(queries: Sequence[Query], encoder: Encoder) -> list[Seen]:
     else:
         images = list(ahead(queries, lambda query: _read(query, scale)))
     read = time.perf_counter()
-    rows = encoder.encode_images(images, mirror=True)
+    rows = encoder.encode_images(images, mirror=encoder.mirrors)
     colours = [colour_of(image) for image in images]
     encoded = time.perf_counter()
     took = {
