@@ -172,7 +172,7 @@ def compare(store, calibration, table, count, rng) -> None:  # type: ignore[no-u
         first = time.perf_counter()
         found = store.search(vector, K)
         second = time.perf_counter()
-        answer_queries(asked, store, calibration, words, table)
+        answer_queries(asked, store, calibration, words, table, table.get)
         third = time.perf_counter()
         if at < 0:
             continue

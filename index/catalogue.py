@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from index.search.calibration import Calibration, learn_space, learn_verdicts
 from index.search.embedding import see_photos
 from index.search.live import Index, LiveIndex, store_calibration, stored_calibration
 from index.search.ranking import answer_queries, ask
+from index.search.recent import RecentProducts
 from index.search.words import Words
 from index.store.database import connect, database_lock, read_setting, transaction
 from index.store.identity import introduce, require_encoder
@@ -66,7 +67,7 @@ class Catalogue:
         self.identity = identity
         self.heads = HeadShelf(path, fingerprint)
         self._live = LiveIndex(path, identity, fingerprint)
-        self._words = Words()
+        self._words, self._recent = Words(), RecentProducts()
         self._lock = filelock.FileLock(path / "write.lock")
 
     # --- opening -------------------------------------------------------------------------------
@@ -179,7 +180,8 @@ class Catalogue:
                 now = self.index(table)
                 opened = time.perf_counter()
                 asked = ask(queries, lambda: self.encoder, now.calibration.space, now.store, table)
-                answers = answer_queries(asked, now.store, now.calibration, self._words, table)
+                get = partial(self._recent.get, table=table, generation=now.generation)
+                answers = answer_queries(asked, now.store, now.calibration, self._words, table, get)
                 for answer in answers:
                     answer.milliseconds["open"] = (opened - started) * 1000 / len(queries)
                 return answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from PIL import Image
 from index.catalogue import Catalogue
 from index.product import Product
 from index.query import Answer, Hit, Query
+from index.search import recent
 from index.search.ranking import _verdict
 from index.search.verdicts import Verdicts
+from index.store.products import ProductTable, StoredProduct
 from vision.errors import QueryError, UnreadableImage
 from vision.images import Image as Picture
 from vision.images import Region, read_image
@@ -464,3 +466,42 @@ def test_an_encoder_that_does_not_mirror_is_asked_once(
     (plain,) = catalogue.search(Query(photo=photo(7), k=1)).hits
     assert plain.product == mirrored.product and plain.score > mirrored.score
     assert plain.score == pytest.approx(1, abs=1e-5)  # it is the very picture
+
+
+def test_products_are_read_once_until_the_catalogue_changes(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    get = ProductTable.get
+
+    def counted(table: ProductTable, keys: Iterable[int]) -> dict[int, StoredProduct]:
+        wanted = list(keys)
+        read.extend(wanted)
+        return get(table, wanted)
+
+    monkeypatch.setattr(ProductTable, "get", counted)
+    query = Query(photo=photo(7), k=5)
+    first = catalogue.search(query)
+    assert len(read) == 10  # as many as probabilities look at
+    read.clear()
+    assert catalogue.search(query).hits == first.hits and not read
+    with Catalogue.open(catalogue.path) as elsewhere:
+        elsewhere.add([tiny.write_feed(tmp_path / "again.csv", 8, title="Renamed")])
+    again = catalogue.search(query).hits[0]
+    assert again.product.title == "Renamed" and again.product.product_id == "p7" and read
+
+
+def test_few_products_are_remembered(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "_MOST", 6)
+    remembered = recent.RecentProducts()
+    with catalogue.reading() as table:
+        now, keys = table.generation(), list(table.all_keys())[:12]
+        for at in range(0, 12, 4):
+            found = remembered.get(keys[at : at + 4], table, now)
+            assert found == table.get(keys[at : at + 4])
+            assert len(remembered._products) <= 6
+        assert remembered.get(keys, table, now) == table.get(keys)
+        assert remembered.get([10**9], table, now) == {}
+        # Of an earlier state, which another reader still sees, nothing is remembered.
+        assert remembered.get(keys[:1], table, now - 1) == table.get(keys[:1])
+        assert remembered._generation == now

@@ -122,15 +122,16 @@ def answer_queries(
     calibration: Calibration,
     words: Words,
     table: ProductTable,
+    get: Callable[[set[int]], dict[int, StoredProduct]],
 ) -> list[Answer]:
-    """Search for embedded queries and turn the neighbours into answers."""
+    """Search for embedded queries and turn the neighbours into answers; ``get`` reads products."""
     started = time.perf_counter()
     verdicts = calibration.verdicts
     found = _search(asked, store, words, table)
     searched = time.perf_counter()
     rows = [row for each in found for row in (each.best, each.same) if row is not None]
     keys = {int(key) for row in rows for key in row.products[row.products >= 0]}
-    products = table.get(keys)
+    products = get(keys)
     if len(products) < len(keys):
         raise Overtaken  # by another process, or by another thread that brought the index up
     hits = [
