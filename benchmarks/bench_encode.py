@@ -45,7 +45,7 @@ from vision.networks.backends import (
     by_default,
     candidates,
 )
-from vision.networks.streams import Streams
+from vision.networks.streams import Streams, share
 from vision.trials import recall_at
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "sample" / "products"
@@ -139,13 +139,17 @@ def serve(encoder: Encoder, backends: Sequence[str], pixels: np.ndarray, each: f
     """Print what callers at the same time get from streams, and from common batches."""
     network = encoder.network
     assert network is not None
+    share()
     print("| backend | way | callers | answers/s | median ms | p95 ms |\n"
           "| --- | --- | ---: | ---: | ---: | ---: |")  # fmt: skip
     for name in backends:
         run = build(name, network, pixels[:64])
         bare = min(seconds(lambda run=run: run(pixels[:2])) for _ in range(20))
         print(f"| {name} | bare call | 1 | {1 / bare:.1f} | {1000 * bare:.1f} | |")
-        for way, door in (("streams", run), ("gathered", partial(Streams(1, 64).run, run))):
+        for way, door in (
+            ("streams", run),
+            ("gathered", partial(Streams(1, 64, shared=True).run, run)),
+        ):
             for callers in (1, 4, 16):
                 times = asked(door, pixels, callers, each)
                 ordered = sorted(1000 * taken for taken in times)

@@ -19,11 +19,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import tiny
 
 from index.catalogue import Catalogue
+from vision.networks import streams
 
 if TYPE_CHECKING:
     from flask import Flask
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def _streams_of_no_server() -> Iterator[None]:
+    """Let no test find passes shared because another served in this process."""
+    yield
+    streams._processor().shared = False
 
 
 @pytest.fixture

@@ -231,10 +231,12 @@ def own_streams() -> Iterator[None]:
     streams._processor.cache_clear()
 
 
+@pytest.mark.parametrize("shared", [False, True])
 def test_a_batch_is_parted_and_put_together_in_order(
-    own_streams: None, monkeypatch: pytest.MonkeyPatch
+    shared: bool, own_streams: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "cores", lambda: 3)
+    streams._processor().shared = shared
     sizes: list[int] = []
 
     def work(pixels: np.ndarray) -> np.ndarray:
@@ -247,6 +249,31 @@ def test_a_batch_is_parted_and_put_together_in_order(
         batch = np.arange(count)[:, None]
         assert np.array_equal(streams.in_streams(work, batch), batch * 2)
         assert max(sizes) <= 4 and len(sizes) >= min(3, count)
+
+
+def test_a_batch_is_always_parted_in_the_same_way(own_streams: None) -> None:
+    """The same pictures must be computed to the same bits, whatever else goes on."""
+    sizes: dict[int, list[int]] = {}
+
+    def work(pixels: np.ndarray) -> np.ndarray:
+        sizes.setdefault(int(pixels[0, 0]), []).append(len(pixels))
+        time.sleep(0.002 * (pixels[0, 0] % 3))
+        return pixels
+
+    batches = [np.full((count, 1), count) for count in (5, 6, 7, 9, 11)]
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda batch: streams.in_streams(work, batch), batches))
+    together = {count: sorted(found) for count, found in sizes.items()}
+    sizes.clear()
+    for batch in batches:
+        streams.in_streams(work, batch)
+    assert {count: sorted(found) for count, found in sizes.items()} == together
+
+
+def test_a_server_shares_passes(own_streams: None) -> None:
+    assert not streams._processor().shared
+    Encoder.load("builtin", device="cpu").serve()
+    assert streams._processor().shared
 
 
 def test_streams_compute_alone_and_leave_the_others_their_threads(own_streams: None) -> None:
@@ -287,7 +314,7 @@ def test_callers_at_the_same_time_share_a_pass_and_get_their_own_rows() -> None:
             assert first.wait(30)
         return batch * 2
 
-    shared = Streams(1, 64)
+    shared = Streams(1, 64, shared=True)
     with ThreadPoolExecutor(9) as pool:
         alone = pool.submit(shared.run, work, np.full((2, 1), 100))
         while not passes:
@@ -312,7 +339,7 @@ def test_no_pass_is_larger_than_memory_bears_and_errors_reach_their_callers() ->
             raise RuntimeError("out of memory")
         return batch
 
-    shared = Streams(1, 64)
+    shared = Streams(1, 64, shared=True)
     with ThreadPoolExecutor(5) as pool:
         alone = pool.submit(shared.run, work, np.zeros((1, 1)))
         while not passes:
@@ -340,7 +367,7 @@ def test_different_work_is_never_computed_together() -> None:
         passes.append(batch[:, 0].tolist())
         return batch * 3
 
-    shared = Streams(1, 64)
+    shared = Streams(1, 64, shared=True)
     with ThreadPoolExecutor(3) as pool:
         pool.submit(shared.run, work, np.zeros((1, 1)))
         while not passes:

@@ -31,7 +31,7 @@ from vision.networks.backends import (
     unit,
 )
 from vision.networks.loading import Backbone
-from vision.networks.streams import on_card
+from vision.networks.streams import on_card, share
 from vision.networks.weights import hash_modules, short
 
 # Part of every fingerprint: raise it when anything here changes what an embedding is.
@@ -179,12 +179,14 @@ class Encoder:
         """Make ready for many callers at once, in whose answers every millisecond counts.
 
         On a processor, what torch computes in float32 is compiled, which takes a second or two
-        and leaves 0.7 of the time; on a graphics card, what callers ask for at the same time is
-        computed together. Embeddings stay what they were.
+        and leaves 0.7 of the time. What callers ask for at the same time is computed together.
+        Embeddings stay what they were, but for their last bits.
         """
         if self.device.type == "cuda":
             self._run = partial(on_card, self._run)
-        elif self.backend == REFERENCE and self.network is not None:
+            return
+        share()
+        if self.backend == REFERENCE and self.network is not None:
             reference = self._run(self._samples())
             try:
                 run = build("frozen fp32", self.network)

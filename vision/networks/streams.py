@@ -2,9 +2,12 @@
 
 Threads that share out every single operation wait for the slowest after each, some hundred times a
 picture; where anything else runs on the machine, decoding for instance, that waiting takes most of
-the time (docs/performance.md). Streams meet nobody. While there are idle ones a batch is parted
-evenly among them; where all are busy, whichever ends next takes several pictures at once, of
-whichever callers they are, for weights that are read once for all of them.
+the time (docs/performance.md). Streams meet nobody.
+
+A batch is parted evenly, always in the same way, so that the same pictures are computed to the same
+bits. In a server that would have the weights read for every single photo: there, once ``share`` was
+called, a stream that ends takes several at once, of whichever callers they are, and what else is
+asked at the moment may show in the last bits.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,25 +33,28 @@ _CARD = 64  # for a graphics card, at once
 class Streams:
     """So many ``threads``, each of which takes up to ``most`` pictures at once.
 
-    Nobody is waited for, so that one caller alone loses nothing. The error of a piece reaches all
-    whose pictures were in it.
+    With ``shared``, callers' pictures are computed together. Nobody is waited for, so that one
+    caller alone loses nothing. The error of a piece reaches all whose pictures were in it.
     """
 
-    def __init__(self, threads: int, most: int) -> None:
-        self._threads, self._most = threads, most
+    def __init__(self, threads: int, most: int, *, shared: bool = False) -> None:
+        self._threads, self._most, self.shared = threads, most, shared
         self._pool = ThreadPoolExecutor(threads, "encode", initializer=_alone)
         self._guard = threading.Lock()
-        self._waiting: deque[tuple[_Asked, int]] = deque()
+        self._waiting: deque[_Part] = deque()
         self._busy = 0
 
     def run(self, work: Work, batch: np.ndarray) -> np.ndarray:
         """Return ``work`` of a batch that is not empty; raises what it raises."""
-        asked = _Asked(work, batch)
+        count = len(batch)
+        size = 1 if self.shared else min(self._most, -(-count // self._threads))
+        asked = _Asked(work, count)
+        parts = [_Part(asked, at, batch[at : at + size]) for at in range(0, count, size)]
         with self._guard:
-            self._waiting.extend((asked, at) for at in range(len(batch)))
-        for _ in range(min(len(batch), self._threads)):
+            self._waiting.extend(parts)
+        for _ in parts[: self._threads]:
             self._pool.submit(self._drain)
-        return np.stack(asked.rows.result())
+        return asked.result()
 
     def _drain(self) -> None:
         """Compute what waits, piece by piece, until nothing does."""
@@ -55,22 +62,23 @@ class Streams:
             self._busy += 1
         while piece := self._next():
             try:
-                rows = piece[0][0].work(np.stack([asked.batch[at] for asked, at in piece]))
+                rows = piece[0].asked.work(np.concatenate([part.batch for part in piece]))
             except BaseException as error:
-                for asked, _ in piece:
-                    asked.fail(error)
+                for part in piece:
+                    part.asked.fail(error)
                 continue
-            for (asked, at), row in zip(piece, rows, strict=True):
-                asked.put(at, row)
+            for part in piece:
+                part.asked.put(part.at, rows[: len(part.batch)])
+                rows = rows[len(part.batch) :]
 
-    def _next(self) -> list[tuple[_Asked, int]]:
-        """Take a piece: an even share of what waits, all of it the same work; [] for the end."""
-        piece: list[tuple[_Asked, int]] = []
+    def _next(self) -> list[_Part]:
+        """Take a part, or an even share of those that wait for the same work; [] for the end."""
+        piece: list[_Part] = []
         with self._guard:
             waiting = self._waiting
-            share = -(-len(waiting) // (self._threads - self._busy + 1))
+            share = -(-len(waiting) // (self._threads - self._busy + 1)) if self.shared else 1
             while waiting and len(piece) < min(share, self._most):
-                if piece and waiting[0][0].work is not piece[0][0].work:
+                if piece and waiting[0].asked.work is not piece[0].asked.work:
                     break
                 piece.append(waiting.popleft())
             if not piece:
@@ -78,27 +86,45 @@ class Streams:
         return piece
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Pictures of one caller, from the ``at``-th on, that are computed together."""
+
+    asked: _Asked
+    at: int
+    batch: np.ndarray
+
+
 class _Asked:
     """A batch on its way, and its rows as they come from several streams."""
 
-    def __init__(self, work: Work, batch: np.ndarray) -> None:
-        self.work, self.batch = work, batch
-        self.rows: Future[list[np.ndarray]] = Future()
+    def __init__(self, work: Work, count: int) -> None:
+        self.work = work
         self._guard = threading.Lock()
-        self._found: list[np.ndarray] = [batch] * len(batch)
-        self._left = len(batch)
+        self._done: Future[None] = Future()
+        self._found: dict[int, np.ndarray] = {}
+        self._left = count
 
-    def put(self, at: int, row: np.ndarray) -> None:
+    def put(self, at: int, rows: np.ndarray) -> None:
         with self._guard:
-            self._found[at] = row
-            self._left -= 1
-            if not self._left and not self.rows.done():
-                self.rows.set_result(self._found)
+            self._found[at] = rows
+            self._left -= len(rows)
+            if not self._left and not self._done.done():
+                self._done.set_result(None)
 
     def fail(self, error: BaseException) -> None:
         with self._guard:
-            if not self.rows.done():
-                self.rows.set_exception(error)
+            if not self._done.done():
+                self._done.set_exception(error)
+
+    def result(self) -> np.ndarray:
+        self._done.result()
+        return np.concatenate([self._found[at] for at in sorted(self._found)])
+
+
+def share() -> None:
+    """Let callers share passes of this process's streams from now on."""
+    _processor().shared = True
 
 
 def in_streams(work: Work, batch: np.ndarray) -> np.ndarray:
@@ -118,7 +144,7 @@ def _processor() -> Streams:
 
 @functools.cache
 def _card() -> Streams:
-    return Streams(1, _CARD)
+    return Streams(1, _CARD, shared=True)
 
 
 def _forget() -> None:
