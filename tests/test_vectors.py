@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.vectors import KINDS, Choice, DamagedIndex, VectorStore, look
+from index.vectors.rows import BLOCK, Rows
 from vision.errors import CatalogueError
 
 DIM = 6
@@ -453,3 +454,27 @@ def test_searches_while_rows_come_and_go() -> None:
         thread.join()
     assert wrong == []
     assert len(store) == 90
+
+
+def test_a_pass_over_everything_does_not_hold_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else building takes as much memory as there are vectors, though they lie in a file."""
+    count, let_go = 6 * BLOCK, []
+    release = Rows.release
+
+    def noted(self: Rows) -> None:
+        let_go.append(True)
+        release(self)
+
+    monkeypatch.setattr("index.vectors.rows._HELD", 2)
+    monkeypatch.setattr(Rows, "release", noted)
+    parts = [(np.arange(count), np.arange(count), rows(count))]
+    store = VectorStore.build(parts, DIM, kind="scan")
+    assert store.in_file
+    for everything in (
+        lambda: store._pictures.rows.best(rows(3), 10),
+        lambda: list(store._pictures.rows.blocks()),
+    ):
+        let_go.clear()
+        everything()
+        assert len(let_go) == 3
+    np.testing.assert_allclose(np.concatenate(list(store._pictures.rows.blocks())), rows(count))

@@ -15,6 +15,7 @@ from vision.errors import CatalogueError
 faiss: Any = _faiss  # its type information leaves out what its Python wrappers add
 
 BLOCK = 4096  # rows handled at once: they stay in the processor's cache
+_HELD = 64  # blocks of the file that a pass over everything keeps mapped
 _MANY = 8  # from so many queries on, decoding a block once is less work than once for each
 
 
@@ -136,8 +137,10 @@ class Rows:
 
     def blocks(self, size: int = BLOCK) -> Iterator[np.ndarray]:
         """Yield all rows in order, as they are stored, in blocks (at most ``size``, dim)."""
-        for start in range(0, len(self), size):
+        for place, start in enumerate(range(0, len(self), size)):
             yield self.take(np.arange(start, min(start + size, len(self))))
+            if place % _HELD == _HELD - 1:
+                self.release()
 
     def best(
         self, queries: np.ndarray, k: int, rows: np.ndarray | None = None
@@ -158,11 +161,13 @@ class Rows:
                     self._check(rows)
                 return _best_among(queries, array, k, rows)
         parts = []
-        for start in range(0, count, BLOCK):
+        for place, start in enumerate(range(0, count, BLOCK)):
             end = min(start + BLOCK, count)
             numbers = np.arange(start, end) if rows is None else rows[start:end]
             scores, at = self._compare(queries, self.take(numbers), min(k, end - start))
             parts.append((scores, numbers[at]))
+            if rows is None and place % _HELD == _HELD - 1:
+                self.release()  # a pass over everything must not hold everything
         if len(parts) == 1:
             return parts[0]
         if not parts:

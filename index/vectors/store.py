@@ -77,8 +77,12 @@ class VectorStore:
         sample = Sample.of(rows)
         rng = np.random.default_rng(0)
         some = np.sort(rng.choice(len(rows), min(TRAINING, len(rows)), replace=False))
+        training = np.empty((len(some), self.dim), dtype=np.float32)
+        for start in range(0, len(some), BLOCK):  # all at once would have the whole file mapped
+            training[start : start + BLOCK] = rows.read(some[start : start + BLOCK])
+            rows.release()
         for parts in PARTS:
-            scan = Scan.train(kind, rows.read(some), len(rows), parts)
+            scan = Scan.train(kind, training, len(rows), parts)
             for start in range(0, len(rows), TRAINING):
                 scan.add(rows.read(np.arange(start, min(start + TRAINING, len(rows)))))
                 rows.release()
