@@ -114,7 +114,7 @@ class Encoder:
         """Tell whether photos that are asked are averaged with their mirror image.
 
         It finds a little more with convolutional networks (docs/ranking.md). For a transformer a
-        second pass would be most of what a search takes, and CLIP's are asked without by everybody.
+        second pass would be more than half of what a search takes (docs/design.md).
         """
         return not self._transformer
 
